@@ -1,0 +1,350 @@
+//! The context switch: the calls into corosensei, and nothing else.
+//!
+//! A [`Coroutine<T>`] is a suspended computation that owns a stack slot. Its header and the
+//! caller's data `T` live at the top of that slot, so that the lines a switch needs are next to
+//! the lines the woken code needs:
+//!
+//! ```text
+//!  slot end ─┬─────────────────────┐
+//!            │ colour (0..2 KiB)   │  (slot index mod 32) × 64 bytes: tops differ in cache
+//!  slot top ─┼─────────────────────┤
+//!            │ Body<T>             │  head, corosensei's Coroutine, data T
+//!  base ─────┼─────────────────────┤  ◄ what corosensei sees as the stack's base
+//!            │ frames, downwards   │
+//!            ├─────────────────────┤
+//!            │ guard               │
+//!  limit ────┴─────────────────────┘
+//! ```
+//!
+//! Four operations: [`Coroutine::create`], [`Coroutine::resume`], [`suspend`], and
+//! [`Coroutine::finish`].
+//!
+//! ```text
+//!  create ──► created ──resume──► running ──suspend──► suspended
+//!                                    │  ◄───resume────────┘
+//!                                    └──entry returns──► finished ──finish──► slot and T back
+//! ```
+//!
+//! # Rules
+//! - A coroutine is resumed only on the OS thread that created it. `Coroutine` is `!Send`.
+//! - `entry` does not unwind: whoever creates a coroutine catches panics at its root and carries
+//!   them out as values.
+//! - A coroutine that was started and did not finish is never dropped; it is resumed with
+//!   the order to unwind (that order is the creator's), or leaked. corosensei's own forced unwind is
+//!   never used: it cannot be recognised by the code that it unwinds, and is injected
+//!   again at every later suspend.
+//! - Values do not travel through the switch: `Coroutine<(), (), ()>` stays in registers.
+//!
+//! # The current coroutine
+//! [`current`] is the innermost coroutine of the running code, a null pointer on an OS thread's own
+//! stack. Coroutines nest (a raw greenlet inside a scheduled greenlet), and the *outer* may
+//! suspend while the inner one runs: the whole chain is then parked, and [`Head::inner`] remembers
+//! where it was.
+#![allow(unsafe_code)] // The switch itself, and a header placed by address.
+
+use core::any::TypeId;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+use corosensei::Yielder;
+use corosensei::stack::{Stack, StackPointer};
+
+use crate::stack::Slot;
+
+pub(crate) mod arch;
+mod overflow;
+//RAW pub mod raw;
+
+pub(crate) use overflow::prepare_thread;
+
+type Switch = corosensei::Coroutine<(), (), (), Lease>;
+
+/// What every coroutine has, whatever its data: read by [`current`] and by the overflow report.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// corosensei's handle for suspending; null until the first resume.
+    yielder: Cell<*const Yielder<(), ()>>,
+    /// The innermost coroutine that runs on top of this one when it is resumed: itself, unless it
+    /// was suspended from inside another one.
+    inner: Cell<*const Head>,
+    /// Who was current when this coroutine was resumed.
+    resumer: Cell<*const Head>,
+    limit: usize,
+    guard_end: usize,
+    size: usize,
+    /// See [`Kind::context`].
+    context: Option<u64>,
+    /// The kind `T` of the `Body<T>` that this heads; read by [`Head::body`].
+    kind: TypeId,
+    /// Writes what this coroutine is, for the overflow report; called in a signal handler, so it
+    /// must not allocate or lock.
+    describe: unsafe fn(*const Head, &mut dyn fmt::Write) -> fmt::Result,
+}
+
+/// A coroutine's memory at the top of its slot: the head, the switch and the creator's data.
+#[repr(C)]
+pub(crate) struct Body<T> {
+    head: Head,
+    switch: UnsafeCell<ManuallyDrop<Switch>>,
+    pub(crate) data: T,
+}
+
+/// How a coroutine is described and entered; one constant per kind of coroutine.
+pub(crate) trait Kind: Sized + 'static {
+    /// The coroutine's body. Must not unwind.
+    fn enter(body: &Body<Self>);
+    /// One phrase for the overflow report, such as `greenlet 'worker' (#3)`. Runs in a signal
+    /// handler: no allocation, no lock.
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// The number of the scheduled greenlet that this coroutine is; `None` for one that
+    /// merely runs on top of another (a raw greenlet).
+    fn context(&self) -> Option<u64>;
+}
+
+/// An owned coroutine. Not dropped but consumed by [`Coroutine::finish`], or leaked.
+pub(crate) struct Coroutine<T> {
+    body: NonNull<Body<T>>,
+}
+
+/// Whether a resumed coroutine came back by suspending or by returning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Suspended,
+    Finished,
+}
+
+/// A slot as corosensei sees it: without what lies at its top.
+struct Lease {
+    slot: Slot,
+    base: usize,
+}
+
+// SAFETY: `base` and `limit` are 16-aligned addresses of one slot, which stays mapped while the
+// slot is leased; the part between them holds far more than MIN_STACK_SIZE (a slot is at least
+// 16 KiB), and its low end is a guard (`stack`'s contract).
+unsafe impl Stack for Lease {
+    fn base(&self) -> StackPointer {
+        StackPointer::new(self.base).expect("a slot's base is not null")
+    }
+    fn limit(&self) -> StackPointer {
+        StackPointer::new(self.slot.limit()).expect("a slot's limit is not null")
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Head> = const { Cell::new(core::ptr::null()) };
+}
+
+/// The innermost running coroutine's cell of this OS thread.
+///
+/// The address is valid on this thread for as long as the thread lives. Not inlined, so that no
+/// compiler carries a thread's address across a switch (arch-notes, "Thread-locals").
+#[inline(never)]
+pub(crate) fn current_cell() -> *const Cell<*const Head> {
+    CURRENT.with(|cell| cell as *const _)
+}
+
+/// The innermost running coroutine, or null on the OS thread's own stack.
+#[inline(never)]
+pub(crate) fn current() -> *const Head {
+    CURRENT.with(Cell::get)
+}
+
+/// Whose code this is: the number of the innermost scheduled greenlet, 0 for the thread's own code.
+/// Raw greenlets count as part of whoever runs them.
+pub(crate) fn context() -> u64 {
+    let mut head = current();
+    while !head.is_null() {
+        // SAFETY: the chain from `current` consists of running coroutines of this thread.
+        let here = unsafe { &*head };
+        if let Some(id) = here.context {
+            return id;
+        }
+        head = here.resumer.get();
+    }
+    0
+}
+
+impl<T: Kind> Coroutine<T> {
+    /// Places a coroutine on `slot`; nothing runs yet.
+    pub(crate) fn create(slot: Slot, data: T) -> Self {
+        let address = (slot.top() - size_of::<Body<T>>()) & !63;
+        let head = Head {
+            yielder: Cell::new(core::ptr::null()),
+            inner: Cell::new(address as *const Head),
+            resumer: Cell::new(core::ptr::null()),
+            limit: slot.limit(),
+            guard_end: slot.guard_end(),
+            size: slot.size().bytes(),
+            context: data.context(),
+            kind: TypeId::of::<T>(),
+            describe: describe::<T>,
+        };
+        let body = NonNull::new(address as *mut Body<T>).expect("a slot's top is not null");
+        let entry = Entry(body);
+        let switch = Switch::with_stack(
+            Lease {
+                slot,
+                base: address,
+            },
+            move |yielder, ()| entry.run(yielder),
+        );
+        // SAFETY: `address` is 64-aligned, inside the slot that `switch` now owns, above the
+        // base that corosensei uses; nobody else refers to it.
+        unsafe {
+            body.write(Body {
+                head,
+                switch: UnsafeCell::new(ManuallyDrop::new(switch)),
+                data,
+            });
+        }
+        Coroutine { body }
+    }
+
+    /// Gives back the slot and the data of a finished coroutine.
+    ///
+    /// # Safety
+    /// The coroutine has finished (`resume` returned [`State::Finished`]), and no reference to its
+    /// body is used afterwards.
+    pub(crate) unsafe fn finish(self) -> (Slot, T) {
+        // SAFETY: by this function's precondition this is the last use of the body, whose fields
+        // are moved out once; the slot's memory outlives the reads because the slot comes
+        // out of `switch`.
+        unsafe {
+            let body = self.body.as_ptr();
+            let data = core::ptr::read(&raw const (*body).data);
+            let switch = ManuallyDrop::take(&mut *(*body).switch.get());
+            (switch.into_stack().slot, data)
+        }
+    }
+}
+
+impl<T> Coroutine<T> {
+    /// The body, for as long as the coroutine has not been finished.
+    pub(crate) fn body(&self) -> NonNull<Body<T>> {
+        self.body
+    }
+
+    /// The coroutine of a body.
+    ///
+    /// # Safety
+    /// `body` came from [`Coroutine::body`], and the coroutine has not been finished. Of several
+    /// handles to one body, one alone may be passed to [`Coroutine::finish`].
+    pub(crate) unsafe fn from_body(body: NonNull<Body<T>>) -> Self {
+        Coroutine { body }
+    }
+
+    /// Runs the coroutine until it suspends or finishes.
+    ///
+    /// # Safety
+    /// Called on the OS thread that created it, which `cell` ([`current_cell`]) belongs to; the
+    /// coroutine is created or suspended (not running, not finished).
+    #[inline(always)]
+    pub(crate) unsafe fn resume(&self, cell: *const Cell<*const Head>) -> State {
+        // SAFETY: the body is alive until `finish`, which is not called while it runs; the
+        // `&mut Switch` is unique, because a running coroutine is not resumed again and nothing else
+        // touches `switch`; `cell` is this thread's.
+        unsafe {
+            let body = self.body.as_ptr();
+            let head = &(*body).head;
+            let cell = &*cell;
+            let outer = cell.get();
+            head.resumer.set(outer);
+            cell.set(head.inner.get());
+            let switch: &mut Switch = &mut *(*body).switch.get();
+            let result = switch.resume(());
+            cell.set(outer);
+            match result {
+                corosensei::CoroutineResult::Yield(()) => State::Suspended,
+                corosensei::CoroutineResult::Return(()) => State::Finished,
+            }
+        }
+    }
+}
+
+impl<T> Body<T> {
+    /// This coroutine's head.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// What corosensei runs first on the new stack.
+struct Entry<T>(NonNull<Body<T>>);
+
+impl<T: Kind> Entry<T> {
+    fn run(self, yielder: &Yielder<(), ()>) {
+        // SAFETY: the body lies at the top of the stack that runs this, and lives until `finish`,
+        // which comes after this returns.
+        let body = unsafe { self.0.as_ref() };
+        body.head.yielder.set(yielder);
+        T::enter(body);
+    }
+}
+
+/// Leaves the running coroutine `head`; returns when it is resumed.
+///
+/// Always inlined: a suspend behind a call costs a mispredicted return, about twenty
+/// nanoseconds (measured; DESIGN "Switch").
+///
+/// # Safety
+/// `head` belongs to a coroutine that runs on this OS thread, the calling code runs on its stack
+/// or on a stack nested in it (a coroutine that it resumed, directly or not), and
+/// [`Head::set_innermost`] was called since it was resumed.
+#[inline(always)]
+pub(crate) unsafe fn suspend(head: &Head) {
+    // SAFETY: by the precondition the coroutine was resumed, so `yielder` points at
+    // corosensei's yielder at the base of its stack, valid until it finishes.
+    unsafe { (*head.yielder.get()).suspend(()) }
+}
+
+impl Head {
+    /// Remembers which coroutine runs innermost on top of this one. Called before every [`suspend`], apart
+    /// from it so that it may be done behind a call while the suspend itself is inlined.
+    #[inline]
+    pub(crate) fn set_innermost(&self) {
+        self.inner.set(current());
+    }
+
+    /// Who was current when this coroutine was resumed; null for an OS thread's own stack.
+    #[inline]
+    pub(crate) fn resumer(&self) -> *const Head {
+        self.resumer.get()
+    }
+
+    /// See [`Kind::context`].
+    #[inline]
+    pub(crate) fn context(&self) -> Option<u64> {
+        self.context
+    }
+
+    /// The body that `head` heads, if it is one of kind `T`.
+    ///
+    /// # Safety
+    /// `head` belongs to a coroutine that has not been finished, and is not once the result is used.
+    #[inline]
+    pub(crate) unsafe fn body<T: Kind>(head: NonNull<Head>) -> Option<NonNull<Body<T>>> {
+        // SAFETY: by the precondition the head is alive.
+        let kind = unsafe { head.as_ref() }.kind;
+        // `Body` is `repr(C)` with its head first, so the addresses are equal.
+        (kind == TypeId::of::<T>()).then(|| head.cast())
+    }
+}
+
+/// `describe` for the kind `T`, from a head.
+///
+/// # Safety
+/// `head` is the head of a live `Body<T>`.
+unsafe fn describe<T: Kind>(head: *const Head, out: &mut dyn fmt::Write) -> fmt::Result {
+    // SAFETY: `Body` is `repr(C)` with its head first, so the addresses are equal.
+    unsafe { (*head.cast::<Body<T>>()).data.describe(out) }
+}
+
+impl<T> fmt::Debug for Coroutine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Coroutine").field(&self.body).finish()
+    }
+}

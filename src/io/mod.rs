@@ -1,0 +1,4 @@
+//! Cooperative I/O: types that mirror `std`, name for name.
+
+pub mod net;
+mod source;

@@ -1,0 +1,241 @@
+//! `TcpListener`: the twin of [`std::net::TcpListener`].
+
+use std::fmt;
+use std::io;
+use std::iter::FusedIterator;
+use std::net::{self, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::{TcpStream, ToSocketAddrs, each_addr};
+use crate::io::source::Source;
+use crate::reactor::Interest;
+
+/// A socket that accepts connections; see [`std::net::TcpListener`] for what each method means.
+///
+/// Any number of greenlets may accept from one listener.
+pub struct TcpListener {
+    source: Source<net::TcpListener>,
+}
+
+/// Waits between two tries to accept while descriptors are short.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// For how long [`TcpListener::accept`] waits for a descriptor before it reports that none is left.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl TcpListener {
+    /// Listens on the first of `addr`'s addresses that can be bound, with a backlog of
+    /// 128 connections or more, as std.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpListener::bind`].
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        each_addr(addr, |addr| {
+            let listener = net::TcpListener::bind(addr)?;
+            listener.set_nonblocking(true)?;
+            Ok(TcpListener {
+                source: Source::new(listener),
+            })
+        })
+    }
+
+    fn inner(&self) -> &net::TcpListener {
+        self.source.inner()
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner().local_addr()
+    }
+
+    /// A second handle to the same socket, with a descriptor of its own.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        Ok(TcpListener {
+            source: Source::new(self.inner().try_clone()?),
+        })
+    }
+
+    /// Waits for a connection and takes it.
+    ///
+    /// When the process or the system has no descriptor left (or the kernel no memory for one), it tries again
+    /// with growing pauses for about a second, in which others may close theirs. Then it reports
+    /// the error. The connection stays in the backlog: a later accept gets it.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpListener::accept`]; `EBADF` when the listener was closed.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut pause = FIRST_PAUSE;
+        let mut waited = Duration::ZERO;
+        loop {
+            let accepted = self.source.operate(Interest::Read, None, |fd| {
+                rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+            });
+            match accepted {
+                Ok((fd, addr)) => {
+                    let stream = TcpStream::from_nonblocking(fd);
+                    let addr = match addr.map(SocketAddr::try_from) {
+                        Some(Ok(addr)) => addr,
+                        _ => stream.peer_addr()?,
+                    };
+                    return Ok((stream, addr));
+                }
+                Err(error) if is_shortage(&error) && waited < PATIENCE => {
+                    tracing::warn!(
+                        target: "rustlet",
+                        %error,
+                        "accept: no descriptor for a connection; it waits (raise RLIMIT_NOFILE, `ulimit -n`)"
+                    );
+                    crate::timer::sleep(pause);
+                    waited += pause;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// An endless iterator over connections.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// An endless iterator over connections that owns the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self }
+    }
+
+    /// Sets the time to live of outgoing packets.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.inner().set_ttl(ttl)
+    }
+
+    /// The time to live of outgoing packets.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.inner().ttl()
+    }
+
+    /// The socket's pending error, which it clears.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner().take_error()
+    }
+
+    /// Whether accepting fails with `WouldBlock` instead of suspending the greenlet.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.source.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// Stops listening now, though handles remain: greenlets that wait in `accept` are woken with an error, new
+    /// connections are refused, and later operations fail.
+    pub fn close(&self) {
+        // On Linux this takes a listening socket out of the listening state.
+        let _ = rustix::net::shutdown(self.inner(), rustix::net::Shutdown::Both);
+        self.source.close();
+    }
+}
+
+/// Whether a failed accept says that descriptors or kernel memory ran out (accept(2), "Errors").
+fn is_shortage(error: &io::Error) -> bool {
+    error
+        .raw_os_error()
+        .map(Errno::from_raw_os_error)
+        .is_some_and(|errno| {
+            matches!(
+                errno,
+                Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+            )
+        })
+}
+
+/// Connections of a [`TcpListener`], without end.
+#[derive(Debug)]
+#[must_use = "iterators are lazy"]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
+
+/// Connections of a [`TcpListener`] that it owns, without end.
+#[derive(Debug)]
+#[must_use = "iterators are lazy"]
+pub struct IntoIncoming {
+    listener: TcpListener,
+}
+
+impl Iterator for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for IntoIncoming {}
+
+/// Makes the socket non-blocking.
+impl From<net::TcpListener> for TcpListener {
+    fn from(listener: net::TcpListener) -> Self {
+        // It can only fail for a descriptor that is no socket; accept will say so then.
+        let _ = listener.set_nonblocking(true);
+        TcpListener {
+            source: Source::new(listener),
+        }
+    }
+}
+
+/// Makes the socket blocking again.
+impl From<TcpListener> for net::TcpListener {
+    fn from(listener: TcpListener) -> Self {
+        let listener = listener.source.into_inner();
+        let _ = listener.set_nonblocking(false);
+        listener
+    }
+}
+
+impl From<OwnedFd> for TcpListener {
+    fn from(fd: OwnedFd) -> Self {
+        net::TcpListener::from(fd).into()
+    }
+}
+
+/// The descriptor stays non-blocking.
+impl From<TcpListener> for OwnedFd {
+    fn from(listener: TcpListener) -> Self {
+        listener.source.into_inner().into()
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner().as_fd()
+    }
+}
+
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner().as_raw_fd()
+    }
+}
+
+impl IntoRawFd for TcpListener {
+    fn into_raw_fd(self) -> RawFd {
+        OwnedFd::from(self).into_raw_fd()
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner().fmt(f)
+    }
+}

@@ -1,0 +1,106 @@
+//! `Source<S>`: a std type whose descriptor is non-blocking and registered with the reactor.
+//!
+//! Options and addresses are asked of the std type, which makes plain system calls for them; what
+//! could block goes through [`Source::operate`] and raw system calls.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+
+use crate::reactor::{Interest, Registration};
+use crate::sys::clock;
+
+/// Owns a descriptor and its registrations; releases them before it closes.
+#[derive(Debug)]
+pub(crate) struct Source<S: AsFd> {
+    /// `None` only between [`Source::into_inner`] and the drop it ends in.
+    inner: Option<S>,
+    registration: Registration,
+    /// The caller asked for `WouldBlock` instead of waiting.
+    nonblocking: AtomicBool,
+}
+
+impl<S: AsFd> Source<S> {
+    /// Takes over a descriptor that is non-blocking already.
+    pub(crate) fn new(inner: S) -> Self {
+        Source {
+            inner: Some(inner),
+            registration: Registration::default(),
+            nonblocking: AtomicBool::new(false),
+        }
+    }
+
+    /// The std type, for options and addresses.
+    #[inline]
+    pub(crate) fn inner(&self) -> &S {
+        self.inner.as_ref().expect("taken only by into_inner")
+    }
+
+    /// Gives the descriptor up, unregistered; it is still non-blocking.
+    pub(crate) fn into_inner(mut self) -> S {
+        let inner = self.inner.take().expect("taken once");
+        self.registration.release(inner.as_fd());
+        inner
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// Runs `op` until it does not say "would block", waiting for `interest` for as long as
+    /// `timeout` allows. See [`Registration::operate`].
+    ///
+    /// # Errors
+    /// `op`'s own. `WouldBlock` when the timeout passed, as std's sockets say on Unix, and at
+    /// once if the caller set the descriptor non-blocking. `EBADF` when it was closed meanwhile.
+    pub(crate) fn operate<T>(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+        mut op: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        let fd = self.inner().as_fd();
+        if self.nonblocking.load(Ordering::Relaxed) {
+            return op(fd).map_err(Into::into);
+        }
+        self.registration.operate(
+            fd,
+            interest,
+            || timeout.map(clock::after),
+            || Errno::AGAIN.into(),
+            || op(fd),
+        )
+    }
+
+    /// As [`Source::operate`] for a read or write of `asked` bytes: one that moved fewer has
+    /// emptied (or filled) the descriptor, so the next waits first.
+    pub(crate) fn transfer(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+        asked: usize,
+        op: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
+        let moved = self.operate(interest, timeout, op)?;
+        if 0 < moved && moved < asked {
+            self.registration.exhausted(interest);
+        }
+        Ok(moved)
+    }
+
+    /// Wakes everybody who waits for the descriptor with an error; later operations fail too.
+    pub(crate) fn close(&self) {
+        self.registration.close(self.inner().as_fd());
+    }
+}
+
+impl<S: AsFd> Drop for Source<S> {
+    fn drop(&mut self) {
+        if let Some(inner) = &self.inner {
+            self.registration.release(inner.as_fd());
+        }
+    }
+}

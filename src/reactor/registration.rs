@@ -1,0 +1,273 @@
+//! A descriptor's side of the reactor: where it is registered, and the loop that waits.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::PollFlags;
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+
+use super::source::{Interest, Key};
+use super::{Reactor, remote};
+use crate::scheduler::park::{self, ParkError, WaitReason};
+use crate::scheduler::{TaskRef, hub, spend_budget};
+use crate::sys::clock::{self, Nanos};
+use crate::timer::{self, Deadline};
+
+/// Lives beside a descriptor in the object that owns both, and is [`Registration::release`]d
+/// before the descriptor is closed.
+///
+/// It may be used from several threads; each hub that waits for the descriptor registers it for
+/// itself. Nearly always that is one, whose key is kept in two atomics.
+#[derive(Debug, Default)]
+pub(crate) struct Registration {
+    /// The first hub that registered it; 0 for none.
+    home: AtomicU64,
+    /// The key there. Written and read by that hub's thread, and by the one that releases.
+    key: AtomicU64,
+    /// Registrations with further hubs.
+    others: Mutex<Vec<(u64, Key)>>,
+    closed: AtomicBool,
+}
+
+impl Registration {
+    /// The key in this thread's reactor, if it is registered there.
+    fn find(&self, hub_id: u64) -> Option<Key> {
+        match self.home.load(Ordering::Acquire) {
+            0 => None,
+            home if home == hub_id => Some(Key::from_token(self.key.load(Ordering::Acquire))),
+            _ => self.find_other(hub_id),
+        }
+    }
+
+    #[cold]
+    fn find_other(&self, hub_id: u64) -> Option<Key> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others
+            .iter()
+            .find(|(other, _)| *other == hub_id)
+            .map(|&(_, key)| key)
+    }
+
+    #[cold]
+    fn register(&self, reactor: &Reactor, fd: BorrowedFd<'_>, hub_id: u64) -> io::Result<Key> {
+        let key = reactor.register(fd)?;
+        let claimed =
+            self.home
+                .compare_exchange(0, hub_id, Ordering::AcqRel, Ordering::Acquire);
+        if claimed.is_ok() {
+            self.key.store(key.token(), Ordering::Release);
+        } else {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            others.push((hub_id, key));
+        }
+        Ok(key)
+    }
+
+    /// Tries `op` until it does not say "would block", waiting for `interest` in between.
+    ///
+    /// `op` must not block the thread: the descriptor is non-blocking. `EINTR` is retried.
+    ///
+    /// # Errors
+    /// `op`'s own; `expired()` when `deadline` has come; `EBADF` when the descriptor was closed
+    /// while waiting; what registering says (no memory, `EMFILE` for the epoll instance itself).
+    pub(crate) fn operate<T>(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        deadline: impl FnOnce() -> Option<Nanos>,
+        expired: impl FnOnce() -> io::Error,
+        mut op: impl FnMut() -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Errno::BADF.into());
+        }
+        if self.may_try(interest) {
+            match retry(&mut op) {
+                Err(Errno::AGAIN) => self.clear(interest, true),
+                done => {
+                    spend_budget();
+                    return done.map_err(Into::into);
+                }
+            }
+        }
+        let deadline = Deadline::new(deadline());
+        loop {
+            if !self.wait(fd, interest, &deadline)? {
+                return Err(expired());
+            }
+            match retry(&mut op) {
+                Err(Errno::AGAIN) => self.clear(interest, true),
+                done => return done.map_err(Into::into),
+            }
+        }
+    }
+
+    /// A read or write moved fewer bytes than asked for: the next one waits for an edge at once.
+    pub(crate) fn exhausted(&self, interest: Interest) {
+        self.clear(interest, false);
+    }
+
+    /// Whether an operation is worth trying: it is unless the last one emptied the descriptor and no
+    /// edge has come since.
+    fn may_try(&self, interest: Interest) -> bool {
+        self.with_source(|source| source.is_ready(interest))
+            .unwrap_or(true)
+    }
+
+    fn clear(&self, interest: Interest, would_block: bool) {
+        self.with_source(|source| source.clear(interest, would_block));
+    }
+
+    fn with_source<R>(&self, f: impl FnOnce(&mut super::source::Source) -> R) -> Option<R> {
+        let hub = hub::get();
+        let key = self.find(hub.shared.hub_id())?;
+        Reactor::existing()?.sources.borrow_mut().get_mut(key).map(f)
+    }
+
+    /// Waits until `interest` may be ready; false if `deadline` came first.
+    pub(crate) fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        deadline: &Deadline,
+    ) -> io::Result<bool> {
+        let reactor = Reactor::get()?;
+        let hub = hub::get();
+        let hub_id = hub.shared.hub_id();
+        let key = match self.find(hub_id) {
+            Some(key) => key,
+            None => self.register(reactor, fd, hub_id)?,
+        };
+        let reason = match interest {
+            Interest::Read => WaitReason::readable(fd.as_raw_fd()),
+            Interest::Write => WaitReason::writable(fd.as_raw_fd()),
+        };
+        let task = &hub.current().task;
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Errno::BADF.into());
+            }
+            {
+                let mut sources = reactor.sources.borrow_mut();
+                let source = sources.get_mut(key).ok_or(Errno::BADF)?;
+                if source.is_ready(interest) {
+                    return Ok(true);
+                }
+                if deadline.has_come() {
+                    return Ok(false);
+                }
+                source.add_waiter(interest, task.clone());
+            }
+            let _waiting = Waiting::new(reactor, key, interest, task);
+            match park::park(reason) {
+                Ok(()) => {}
+                Err(ParkError::Unwinding) => return block_thread(fd, interest, deadline),
+                Err(ParkError::Deadlock(report)) => timer::no_deadlock(report),
+            }
+        }
+    }
+
+    /// Marks the descriptor closed and wakes everybody who waits for it, with an error.
+    pub(crate) fn close(&self, fd: BorrowedFd<'_>) {
+        self.closed.store(true, Ordering::Release);
+        self.release(fd);
+    }
+
+    /// Takes the descriptor out of every reactor. To be called before it is closed.
+    pub(crate) fn release(&self, fd: BorrowedFd<'_>) {
+        let home = self.home.swap(0, Ordering::AcqRel);
+        if home == 0 {
+            return;
+        }
+        let key = Key::from_token(self.key.load(Ordering::Acquire));
+        release_from(home, key, fd);
+        let others = core::mem::take(
+            &mut *self.others.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        for (hub_id, key) in others {
+            release_from(hub_id, key, fd);
+        }
+    }
+}
+
+/// Takes a descriptor out of one hub's reactor, which may be another thread's.
+fn release_from(hub_id: u64, key: Key, fd: BorrowedFd<'_>) {
+    if let Some(hub) = hub::existing()
+        && hub.shared.hub_id() == hub_id
+    {
+        if let Some(reactor) = Reactor::existing() {
+            reactor.deregister(key, fd);
+        }
+    } else if let Some(remote) = remote(hub_id) {
+        let _ = remote.epoll.remove(fd);
+        remote
+            .closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(key);
+        remote.shared.ring();
+    }
+}
+
+/// Retries `op` while a signal interrupts it.
+fn retry<T>(op: &mut impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match op() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+/// Waits without suspending, for a caller that is unwinding.
+fn block_thread(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    deadline: &Deadline,
+) -> io::Result<bool> {
+    let flags = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    loop {
+        match crate::sys::thread::wait_fd(fd, flags, deadline.at()) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(ready) if ready || deadline.at().is_some_and(|at| clock::now() >= at) => {
+                return Ok(ready);
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Counts a waiter, and takes it out of its source however the wait ends.
+struct Waiting<'a> {
+    reactor: &'a Reactor,
+    key: Key,
+    interest: Interest,
+    task: &'a TaskRef,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(reactor: &'a Reactor, key: Key, interest: Interest, task: &'a TaskRef) -> Self {
+        reactor.waiters.set(reactor.waiters.get() + 1);
+        Waiting {
+            reactor,
+            key,
+            interest,
+            task,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.reactor.waiters.set(self.reactor.waiters.get() - 1);
+        if let Some(source) = self.reactor.sources.borrow_mut().get_mut(self.key) {
+            source.remove_waiter(self.interest, self.task);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The control block: the hot part of a greenlet, at the top of its own stack.
+//!
+//! Everything here is touched by the hub's thread alone, hence `Cell`s. The code on a thread's own
+//! stack has a control block too (inside the hub), so that parking and interrupting are the same for both.
+#![allow(unsafe_code)] // An intrusive list through control blocks.
+
+use core::cell::Cell;
+use core::fmt;
+use core::ptr;
+
+use super::interrupt::Scope;
+use super::park::WaitReason;
+use super::task::TaskRef;
+use crate::coroutine::{Body, Kind};
+
+/// A greenlet's state while it has a stack.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// It must raise at its next suspension: a kill or an elapsed scope is pending.
+    pub(super) interrupted: Cell<bool>,
+    /// An interrupt was raised at the entry of a wait before.
+    pub(super) raised: Cell<bool>,
+    /// It is off the run queue, until it is unparked.
+    pub(super) parked: Cell<bool>,
+    /// The token: it was unparked since it last parked.
+    pub(super) notified: Cell<bool>,
+    /// It is in the hub's list of greenlets.
+    linked: Cell<bool>,
+    /// Operations that may still succeed without suspending before it must let others run.
+    pub(super) budget: Cell<u32>,
+    /// Where its stack pointer was when it parked: a hint for prefetching.
+    pub(super) stack_pointer: Cell<usize>,
+    /// Why it is parked.
+    pub(super) reason: Cell<WaitReason>,
+    /// Its innermost timeout scope.
+    pub(super) scope: Cell<*const Scope>,
+    /// The coroutine at whose top this lies; null for the thread's own code.
+    pub(super) body: Cell<*const Body<Control>>,
+    pub(crate) task: TaskRef,
+    next: Cell<*const Control>,
+    previous: Cell<*const Control>,
+}
+
+impl Control {
+    pub(super) fn new(task: TaskRef, interrupted: bool) -> Self {
+        Control {
+            interrupted: Cell::new(interrupted),
+            raised: Cell::new(false),
+            parked: Cell::new(false),
+            notified: Cell::new(false),
+            linked: Cell::new(false),
+            budget: Cell::new(super::BUDGET),
+            stack_pointer: Cell::new(0),
+            reason: Cell::new(WaitReason::NONE),
+            scope: Cell::new(ptr::null()),
+            body: Cell::new(ptr::null()),
+            task,
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Whether this is the code on the thread's own stack.
+    #[inline(always)]
+    pub(crate) fn is_main(&self) -> bool {
+        self.body.get().is_null()
+    }
+}
+
+impl Kind for Control {
+    fn enter(body: &Body<Self>) {
+        // SAFETY: the hub creates a coroutine for a task once, when it is Pending, and this runs on
+        // its thread.
+        unsafe { body.data.task.run() };
+    }
+
+    fn context(&self) -> Option<u64> {
+        Some(self.task.id)
+    }
+
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match &self.task.name {
+            Some(name) => write!(out, "greenlet '{name}' (#{})", self.task.id),
+            None => write!(out, "greenlet #{}", self.task.id),
+        }
+    }
+}
+
+/// The greenlets of a hub that have parked at least once and live: what a deadlock report and the end of
+/// a thread need. A greenlet that never parks never enters it.
+#[derive(Debug)]
+pub(super) struct List {
+    first: Cell<*const Control>,
+}
+
+impl List {
+    pub(super) const fn new() -> Self {
+        List {
+            first: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Adds a greenlet, unless it is there.
+    #[inline]
+    pub(super) fn link(&self, control: &Control) {
+        if control.linked.replace(true) {
+            return;
+        }
+        let first = self.first.replace(control);
+        control.next.set(first);
+        control.previous.set(ptr::null());
+        if !first.is_null() {
+            // SAFETY: what is linked is alive: `unlink` comes before a control block is moved or
+            // freed. The same holds for every dereference in this list.
+            unsafe { (*first).previous.set(control) };
+        }
+    }
+
+    /// Removes a greenlet, if it is there.
+    #[inline]
+    pub(super) fn unlink(&self, control: &Control) {
+        if !control.linked.replace(false) {
+            return;
+        }
+        let (previous, next) = (control.previous.get(), control.next.get());
+        if previous.is_null() {
+            self.first.set(next);
+        } else {
+            // SAFETY: see `link`.
+            unsafe { (*previous).next.set(next) };
+        }
+        if !next.is_null() {
+            // SAFETY: see `link`.
+            unsafe { (*next).previous.set(previous) };
+        }
+    }
+
+    /// Visits all of them, the latest first. `visit` must not link or unlink.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&Control)) {
+        let mut control = self.first.get();
+        while !control.is_null() {
+            // SAFETY: see `link`.
+            let here = unsafe { &*control };
+            visit(here);
+            control = here.next.get();
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The way into a hub from another thread: an inbox of tasks, and a doorbell.
+//!
+//! ```text
+//!   any thread:  set IN_INBOX on the task; if it was not set: push it, then ring if asleep
+//!   the hub:     take the whole list; for each task: clear IN_INBOX, then wake it
+//! ```
+//! A task is in the inbox at most once (`IN_INBOX`), so its `inbox_next` link belongs to whoever set
+//! the flag. The hub clears the flag *before* it acts: a later wake-up pushes again, and none
+//! is lost.
+//!
+//! # Sleeping
+//! Before it blocks, the hub sets `asleep` and then looks into the inbox once more; whoever
+//! pushes looks at `asleep` after the push. Both sides use sequentially consistent operations, so at least one of
+//! them sees the other (the store-buffer argument): either the hub does not block, or the bell
+//! rings. Nobody rings for a hub that is awake, and only the first pusher rings.
+//!
+//! The bell is an eventfd made when the hub first blocks. A hub's `Shared` is never freed, because
+//! tasks point at it from any thread; it is used again by the next hub that is made.
+#![allow(unsafe_code)] // An intrusive list through counted tasks.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::task::{Header, TaskRef};
+
+/// The part of a hub that other threads may touch.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Tasks that other threads woke, newest first, linked by `Header::inbox_next`.
+    head: AtomicPtr<Header>,
+    /// Set while the hub blocks or is about to.
+    asleep: AtomicBool,
+    bell: OnceLock<OwnedFd>,
+    /// Which hub uses this now; no two hubs of a process ever have the same number.
+    hub_id: AtomicU64,
+}
+
+/// `Shared`s whose hubs have ended.
+static UNUSED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
+static NEXT_HUB: AtomicU64 = AtomicU64::new(1);
+
+impl Shared {
+    /// A `Shared` for a new hub.
+    pub(super) fn obtain() -> &'static Shared {
+        let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let shared = unused.unwrap_or_else(|| {
+            Box::leak(Box::new(Shared {
+                head: AtomicPtr::new(ptr::null_mut()),
+                asleep: AtomicBool::new(false),
+                bell: OnceLock::new(),
+                hub_id: AtomicU64::new(0),
+            }))
+        });
+        shared
+            .hub_id
+            .store(NEXT_HUB.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        shared
+    }
+
+    /// Gives it back at the end of its hub.
+    pub(super) fn release(&'static self) {
+        UNUSED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self);
+    }
+
+    /// The number of the hub that uses this.
+    pub(crate) fn hub_id(&self) -> u64 {
+        self.hub_id.load(Ordering::Acquire)
+    }
+
+    /// Hands `task`, whose `IN_INBOX` flag the caller has just set, to the hub.
+    pub(super) fn push(&self, task: TaskRef) {
+        let task = task.into_raw();
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the reference that `into_raw` gave up keeps the task alive until the hub takes
+            // it out; setting IN_INBOX made the link ours.
+            unsafe { task.as_ref().inbox_next.store(head, Ordering::Relaxed) };
+            match self.head.compare_exchange_weak(
+                head,
+                task.as_ptr(),
+                Ordering::SeqCst, // pairs with `prepare_sleep`
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+
+    /// Whether there is nothing to take. One relaxed load: asked once a turn.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Takes everything, oldest first.
+    pub(super) fn take(&self, mut each: impl FnMut(TaskRef)) {
+        let mut list = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut forward: *mut Header = ptr::null_mut();
+        while let Some(task) = NonNull::new(list) {
+            // SAFETY: everything in the list is alive by the reference it holds, and its link is
+            // ours since the swap.
+            unsafe {
+                list = task.as_ref().inbox_next.load(Ordering::Relaxed);
+                task.as_ref().inbox_next.store(forward, Ordering::Relaxed);
+            }
+            forward = task.as_ptr();
+        }
+        while let Some(task) = NonNull::new(forward) {
+            // SAFETY: as above; the link is read before the task is handed over. `from_raw` takes
+            // back the reference that `push` gave up.
+            let task = unsafe {
+                forward = task.as_ref().inbox_next.load(Ordering::Relaxed);
+                TaskRef::from_raw(task)
+            };
+            task.leave_inbox();
+            each(task);
+        }
+    }
+
+    /// Announces that the hub is about to block; false if something has arrived, and it must not.
+    pub(super) fn prepare_sleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.head.load(Ordering::SeqCst).is_null() {
+            return true;
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+        false
+    }
+
+    /// The hub is awake again.
+    pub(super) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// The bell, made on first use.
+    ///
+    /// # Errors
+    /// No file descriptor is left (`EMFILE`, `ENFILE`).
+    pub(crate) fn bell(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(bell) = self.bell.get() {
+            return Ok(bell.as_fd());
+        }
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(self.bell.get_or_init(|| bell).as_fd())
+    }
+
+    /// Silences the bell after it has rung.
+    pub(crate) fn silence(&self) {
+        if let Some(bell) = self.bell.get() {
+            let mut count = [0u8; 8];
+            let _ = rustix::io::read(bell, &mut count);
+        }
+    }
+
+    /// Rings the bell: ends the hub's wait, or makes its next one end at once.
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            // It can only fail with EAGAIN, when it has rung 2^64 - 2 times unheard.
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
+    }
+}

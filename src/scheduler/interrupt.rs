@@ -1,0 +1,180 @@
+//! Interrupting a greenlet: kills and timeout scopes.
+//!
+//! Both unwind the target from its suspension point, with payloads of our own and
+//! `resume_unwind`, so that no panic hook runs. Destructors run on the way.
+//!
+//! - **Kill** is sticky: code that catches the unwinding is unwound again at its next suspension, until
+//!   the greenlet ends.
+//! - A **scope** is a frame (of [`crate::timeout`]) with an identity. When it is hit, the unwinding
+//!   carries that identity and stops at that frame alone; code inside that catches it is unwound again at
+//!   its next suspension; once the frame has returned nothing of it is left.
+//! - If several are pending, the kill comes first, then the innermost scope.
+//!
+//! Nothing is raised while the greenlet is unwinding already: it does not suspend then
+//! ([`super::park`]), so destructors run to their end.
+#![allow(unsafe_code)] // Scopes are frames linked by address.
+
+use core::cell::Cell;
+use core::fmt;
+use core::ptr;
+use std::panic::resume_unwind;
+use std::sync::atomic::Ordering;
+
+use super::control::Control;
+use super::hub::{self, Hub};
+use super::park;
+use super::task::{KILLED, TaskRef};
+
+/// The payload with which a killed greenlet is unwound.
+///
+/// Code that uses [`std::panic::catch_unwind`] may find it in the caught payload, and should
+/// pass it on with [`std::panic::resume_unwind`]: the greenlet is unwound again at its next
+/// suspension in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Killed;
+
+impl fmt::Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("greenlet was killed")
+    }
+}
+
+/// The payload that unwinds to a scope: its address, unique while it lives.
+#[derive(Debug)]
+struct ScopeHit(usize);
+
+/// A frame to which its greenlet can be unwound from outside.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    hit: Cell<bool>,
+    outer: Cell<*const Scope>,
+}
+
+/// Names a scope of a task. Stale names are harmless: they are looked up, never followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScopeId(*const Scope);
+
+impl Scope {
+    /// Runs `f` inside a new scope. `arm` gets the scope's name before `f` starts, and its guard is
+    /// dropped when `f` has returned or unwound, after which the name must not be used.
+    ///
+    /// Returns `None` if `f` was unwound because the scope was hit.
+    pub(crate) fn enter<T, G>(
+        arm: impl FnOnce(ScopeId) -> G,
+        f: impl FnOnce() -> T,
+    ) -> Option<T> {
+        struct Leave<'a>(&'a Scope);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                let control = hub::current_control();
+                debug_assert!(ptr::eq(control.scope.get(), self.0), "scopes nest");
+                control.scope.set(self.0.outer.get());
+                control.refresh_interrupt();
+            }
+        }
+
+        let scope = Scope {
+            hit: Cell::new(false),
+            outer: Cell::new(hub::current_control().scope.get()),
+        };
+        let caught = {
+            hub::current_control().scope.set(&raw const scope);
+            let _leave = Leave(&scope);
+            let _armed = arm(ScopeId(&raw const scope));
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
+        };
+        match caught {
+            Ok(value) => Some(value),
+            Err(payload) => match payload.downcast_ref::<ScopeHit>() {
+                Some(&ScopeHit(address)) if address == (&raw const scope).addr() => None,
+                _ => resume_unwind(payload),
+            },
+        }
+    }
+}
+
+/// Hits a scope of `task`: its greenlet is unwound to it at its current or next suspension.
+///
+/// Called on the task's own hub's thread. Does nothing if the scope is not entered any more.
+pub(crate) fn hit(task: &TaskRef, id: ScopeId) {
+    // SAFETY: on the hub's thread a non-null `control` is that of a live greenlet.
+    let Some(control) = (unsafe { task.control.get().as_ref() }) else {
+        return;
+    };
+    let mut scope = control.scope.get();
+    while !scope.is_null() && !ptr::eq(scope, id.0) {
+        // SAFETY: the chain from `scope` consists of entered scopes, whose frames live.
+        scope = unsafe { (*scope).outer.get() };
+    }
+    // SAFETY: as above.
+    if let Some(scope) = unsafe { scope.as_ref() } {
+        scope.hit.set(true);
+        control.interrupted.set(true);
+        park::unpark(task);
+    }
+}
+
+/// Marks `task` as killed and sees to it that it notices. True if it was not done.
+pub(crate) fn kill(task: &TaskRef) -> bool {
+    let before = task.state.fetch_or(KILLED, Ordering::AcqRel);
+    if before & super::task::DONE != 0 {
+        return false;
+    }
+    tracing::debug!(target: "rustlet", id = task.id, name = task.name.as_deref(), "kill");
+    park::wake_for_kill(task);
+    true
+}
+
+/// [`kill`] for one of many at the end of their thread.
+pub(super) fn kill_listed(task: &TaskRef) {
+    kill(task);
+}
+
+impl Control {
+    /// What a suspension point does when it finds `interrupted`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn raise(&self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if self.task.is_killed() {
+            resume_unwind(Box::new(Killed));
+        }
+        let mut scope = self.scope.get();
+        while !scope.is_null() {
+            // SAFETY: the chain from `scope` consists of entered scopes, whose frames live.
+            let here = unsafe { &*scope };
+            if here.hit.get() {
+                resume_unwind(Box::new(ScopeHit(scope.addr())));
+            }
+            scope = here.outer.get();
+        }
+        self.interrupted.set(false);
+    }
+
+    /// Recomputes `interrupted` after a scope has gone.
+    fn refresh_interrupt(&self) {
+        let mut pending = self.task.is_killed();
+        let mut scope = self.scope.get();
+        while !scope.is_null() && !pending {
+            // SAFETY: as in `raise`.
+            let here = unsafe { &*scope };
+            pending = here.hit.get();
+            scope = here.outer.get();
+        }
+        self.interrupted.set(pending);
+    }
+}
+
+impl Hub {
+    /// The hub learns that a task was killed: on its own thread, directly or through the inbox.
+    pub(super) fn note_kill(&self, task: &TaskRef) {
+        // SAFETY: on the hub's thread a non-null `control` is that of a live greenlet.
+        match unsafe { task.control.get().as_ref() } {
+            Some(control) => control.interrupted.set(true),
+            None => self.hasten(task.id),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Greenlets and the hub that runs them.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`task`] | what exists of a greenlet without a stack: closure, outcome, flags; counted |
+//! | [`control`] | what is hot while it has one, at the top of its stack |
+//! | [`queue`] | the run queue |
+//! | [`hub`] | the loop: turns, idling, the end of a thread |
+//! | [`park`] | the one way to wait, and its token |
+//! | [`interrupt`] | kills and scopes: unwinding a greenlet from outside |
+//! | [`inbox`] | wake-ups from other threads |
+//! | [`driver`] | what the hub asks of timers and reactor |
+//! | [`builder`], [`handle`], [`join_error`], [`deadlock`] | the public face |
+//!
+//! Two invariants keep the thread-locals of other code honest: a greenlet never suspends while
+//! `std::thread::panicking()`, and nothing in this crate holds a thread-local's borrow or a std lock
+//! across a suspension.
+
+mod builder;
+mod control;
+mod deadlock;
+pub(crate) mod driver;
+mod handle;
+pub(crate) mod hub;
+pub(crate) mod inbox;
+pub(crate) mod interrupt;
+mod join_error;
+pub(crate) mod park;
+mod queue;
+mod report;
+pub(crate) mod task;
+
+pub use builder::{Builder, spawn, spawn_local};
+pub use deadlock::Deadlock;
+pub use handle::{Greenlet, Handle, current, park};
+pub use hub::{HubStats, stats};
+pub use interrupt::Killed;
+pub use join_error::JoinError;
+pub use park::yield_now;
+
+pub(crate) use handle::wait_done_or;
+pub(crate) use task::TaskRef;
+
+/// Operations that may succeed in a row without suspending before the greenlet must let others
+/// run: a stream that always has data would otherwise starve its neighbours (gevent #1741).
+pub(crate) const BUDGET: u32 = 128;
+
+/// Counts one operation that succeeded without suspending; yields when the budget is used up.
+#[inline]
+pub(crate) fn spend_budget() {
+    let control = hub::current_control();
+    match control.budget.get() {
+        0 => {
+            control.budget.set(BUDGET);
+            yield_now();
+        }
+        left => control.budget.set(left - 1),
+    }
+}

@@ -1,0 +1,336 @@
+//! Parks the running greenlet, and wakes it again. Everything in this crate that blocks, blocks here.
+//!
+//! # Protocol
+//! Each greenlet has one token. [`park`] returns at once if the token is there, and takes it;
+//! otherwise the greenlet leaves its stack until [`unpark`] leaves the token. An unpark before the park
+//! is not lost, and many unparks are one token. A park may return without an unpark meant for it (a
+//! token left over from a wait that ended otherwise), so every caller looks at its condition in
+//! a loop.
+//!
+//! ```text
+//!            park: running ──► parked ──unpark──► queued ──the hub──► running
+//!            unpark first: running(token) ──park──► running
+//! ```
+//!
+//! The code on a thread's own stack parks too: it runs the hub until it is unparked. If nothing can
+//! ever do that, it gets a [`Deadlock`] instead.
+//!
+//! # Who may call what
+//! `park`: any code on a hub's thread, on a greenlet's stack or the thread's own. `unpark`: any
+//! thread; not a signal handler, because it may free memory. On the hub's own thread an
+//! unpark is a few loads and stores; from another thread it goes through the [`super::inbox`].
+//!
+//! # Why there is no commit callback
+//! Runtimes that move started coroutines between threads must run the last step of a wait ("unlock the queue") after the
+//! greenlet has left its stack, lest another thread resume it while it still runs. A started
+//! greenlet never leaves its hub here, and only the hub resumes it: the token is enough.
+//!
+//! # While unwinding
+//! A greenlet does not suspend while `std::thread::panicking()`: the others on the thread would see
+//! it too, and std's locks would poison themselves for no reason. `park` then returns
+//! [`ParkError::Unwinding`]; what can wait by blocking the OS thread (sockets, sleep) does, the rest gives
+//! its caller an error.
+#![allow(unsafe_code)] // Reads a task's control block, which its hub owns.
+
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::control::Control;
+use super::deadlock::Deadlock;
+use super::hub::{self, Hub};
+use super::queue::Work;
+use super::task::{DONE, IN_INBOX, TaskRef};
+use crate::coroutine::{self, arch::stack_pointer};
+
+/// An unpark that came before the greenlet's first run.
+pub(super) const EARLY_TOKEN: u32 = 1 << 5;
+
+/// Why a greenlet waits; shown in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitReason {
+    what: &'static str,
+    /// A greenlet's number or a file descriptor, if `what` needs one.
+    which: Option<u64>,
+    /// Whether something outside this hub may end the wait.
+    external: bool,
+}
+
+impl WaitReason {
+    pub(crate) const NONE: Self = WaitReason::local("nothing");
+    pub(crate) const SLEEP: Self = WaitReason::local("a timer");
+    pub(crate) const PARK: Self = WaitReason::external("an unpark");
+
+    /// A wait that only greenlets, timers or descriptors of the same hub can end.
+    pub(crate) const fn local(what: &'static str) -> Self {
+        WaitReason {
+            what,
+            which: None,
+            external: false,
+        }
+    }
+
+    /// A wait that another thread may end.
+    pub(crate) const fn external(what: &'static str) -> Self {
+        WaitReason {
+            what,
+            which: None,
+            external: true,
+        }
+    }
+
+    /// The wait for the end of `task`, as seen from the hub of `waiter`.
+    pub(crate) fn join(task: &TaskRef, waiter: &TaskRef) -> Self {
+        WaitReason {
+            what: "the end of greenlet #",
+            which: Some(task.id),
+            external: !ptr::eq(task.shared, waiter.shared),
+        }
+    }
+
+    pub(crate) fn readable(fd: i32) -> Self {
+        WaitReason {
+            which: u64::try_from(fd).ok(),
+            ..WaitReason::local("input on fd ")
+        }
+    }
+
+    pub(crate) fn writable(fd: i32) -> Self {
+        WaitReason {
+            which: u64::try_from(fd).ok(),
+            ..WaitReason::local("room for output on fd ")
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        self.which.map_or(Ok(()), |which| write!(f, "{which}"))
+    }
+}
+
+/// Why [`park`] did not wait.
+#[derive(Debug)]
+pub(crate) enum ParkError {
+    /// Nothing can ever wake the caller, which is the code on the thread's own stack.
+    Deadlock(Deadlock),
+    /// The caller is unwinding.
+    Unwinding,
+}
+
+/// Waits for the token. Returns with the greenlet's pending kill or scope raised, if any.
+#[inline(never)]
+pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
+    let hub = hub::get();
+    let control = hub.current();
+    if control.interrupted.get() {
+        hub.raise_at_entry(control);
+    }
+    if control.notified.replace(false) {
+        return Ok(());
+    }
+    if std::thread::panicking() {
+        return Err(ParkError::Unwinding);
+    }
+    control.reason.set(reason);
+    if reason.external {
+        hub.externals.set(hub.externals.get() + 1);
+    }
+    control.parked.set(true);
+    let result = if control.is_main() {
+        hub.run_until_main().map_err(ParkError::Deadlock)
+    } else {
+        hub.list.link(control);
+        control.stack_pointer.set(stack_pointer());
+        // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
+        unsafe { control.suspend() };
+        Ok(())
+    };
+    if reason.external {
+        hub.externals.set(hub.externals.get() - 1);
+    }
+    control.parked.set(false);
+    control.notified.set(false);
+    if control.interrupted.get() {
+        control.raise();
+    }
+    result
+}
+
+/// Leaves the token for `task`, waking it if it is parked.
+pub(crate) fn unpark(task: &TaskRef) {
+    match hub::existing() {
+        Some(hub) if ptr::eq(hub.shared, task.shared) => hub.unpark(task),
+        _ => send(task),
+    }
+}
+
+/// As [`unpark`], for a task that was just marked as killed.
+pub(super) fn wake_for_kill(task: &TaskRef) {
+    match hub::existing() {
+        Some(hub) if ptr::eq(hub.shared, task.shared) => {
+            hub.note_kill(task);
+            hub.unpark(task);
+        }
+        _ => send(task),
+    }
+}
+
+/// Through the inbox, unless it is there already.
+fn send(task: &TaskRef) {
+    // Release: what the caller did before is visible to the woken greenlet. If the flag was
+    // set, the hub has yet to clear it, and will see this write then.
+    if task.state.fetch_or(IN_INBOX, Ordering::AcqRel) & (IN_INBOX | DONE) == 0 {
+        task.shared.push(task.clone());
+    }
+}
+
+impl Hub {
+    /// [`unpark`] on the hub's own thread.
+    #[inline]
+    pub(super) fn unpark(&self, task: &TaskRef) {
+        // SAFETY: on the hub's thread a non-null `control` is that of a live greenlet.
+        let Some(control) = (unsafe { task.control.get().as_ref() }) else {
+            task.state.fetch_or(EARLY_TOKEN, Ordering::Relaxed);
+            return;
+        };
+        if !control.notified.replace(true) && control.parked.replace(false) {
+            self.push(control.work());
+        }
+    }
+
+    /// An interrupt is pending when a greenlet is about to suspend.
+    ///
+    /// The first is raised at once. Code that catches it and blocks again has, from then on, to let
+    /// the others run before each further one, or a loop around a caught kill would hang the
+    /// thread.
+    #[cold]
+    fn raise_at_entry(&self, control: &Control) {
+        if std::thread::panicking() {
+            return;
+        }
+        if control.raised.replace(true) {
+            self.let_others_run(control);
+        }
+        control.raise();
+    }
+
+    /// Goes to the end of the run queue, without raising.
+    fn let_others_run(&self, control: &Control) {
+        self.push(control.work_at(stack_pointer()));
+        if control.is_main() {
+            // The main entry is in the queue, so this ends.
+            let _ = self.run_until_main();
+        } else {
+            // SAFETY: as in `park`; the entry just pushed resumes it.
+            unsafe { control.suspend() };
+        }
+    }
+}
+
+impl Control {
+    /// The queue entry that resumes this greenlet, from where it parked.
+    #[inline]
+    fn work(&self) -> super::hub::Entry {
+        self.work_at(self.stack_pointer.get())
+    }
+
+    #[inline]
+    fn work_at(&self, stack_pointer: usize) -> super::hub::Entry {
+        match ptr::NonNull::new(self.body.get().cast_mut()) {
+            Some(body) => Work::Resume {
+                body,
+                stack_pointer,
+            },
+            None => Work::Main,
+        }
+    }
+
+    /// # Safety
+    /// This is the hub's current greenlet (not the thread's own stack), and the caller runs on its
+    /// stack or on one nested in it; something will push it onto the run queue.
+    #[inline(always)]
+    unsafe fn suspend(&self) {
+        // SAFETY: a running greenlet's body is alive; the caller's promise is `suspend`'s.
+        unsafe {
+            let head = (*self.body.get()).head();
+            head.set_innermost();
+            coroutine::suspend(head);
+        }
+    }
+}
+
+/// Lets the other greenlets run: goes to the end of the run queue.
+///
+/// A loop of `yield_now` is a fair round robin: every other runnable greenlet gets its turn
+/// between two of them, and timers and sockets are looked at too. From code on the thread's own
+/// stack it runs the others once.
+///
+/// Does nothing while the caller is unwinding from a panic or a kill (a greenlet never suspends then).
+///
+/// ```
+/// use std::{cell::RefCell, rc::Rc};
+/// let log = Rc::new(RefCell::new(Vec::new()));
+/// let greenlets: Vec<_> = ["a", "b"]
+///     .map(|name| {
+///         let log = log.clone();
+///         rustlet::spawn_local(move || {
+///             for step in 1..=2 {
+///                 log.borrow_mut().push(format!("{name}{step}"));
+///                 rustlet::yield_now();
+///             }
+///         })
+///     })
+///     .into();
+/// for greenlet in greenlets {
+///     greenlet.join().unwrap();
+/// }
+/// assert_eq!(*log.borrow(), ["a1", "b1", "a2", "b2"]);
+/// ```
+#[inline(always)]
+pub fn yield_now() {
+    // The suspend itself is inlined into the caller: behind a call it costs a mispredicted return.
+    let control = queue_current(stack_pointer());
+    if control.is_null() {
+        return;
+    }
+    // SAFETY: `queue_current` returned the current greenlet and pushed its entry.
+    unsafe { leave(control) }
+}
+
+/// Pushes the current greenlet to the end of the queue; null if there is nothing left to do.
+#[inline(never)]
+fn queue_current(stack_pointer: usize) -> *const Control {
+    let hub = hub::get();
+    let control = hub.current();
+    if std::thread::panicking() {
+        return ptr::null();
+    }
+    if control.is_main() {
+        hub.let_others_run(control);
+        if control.interrupted.get() {
+            control.raise();
+        }
+        return ptr::null();
+    }
+    hub.push(control.work_at(stack_pointer));
+    // SAFETY: a running greenlet's body is alive.
+    unsafe { (*control.body.get()).head().set_innermost() };
+    control
+}
+
+/// # Safety
+/// `control` is the hub's current greenlet, in the run queue, and the caller runs on its stack or
+/// one nested in it.
+#[inline(always)]
+unsafe fn leave(control: *const Control) {
+    // SAFETY: the caller's promise; a running greenlet's control block is alive.
+    unsafe {
+        let control = &*control;
+        coroutine::suspend((*control.body.get()).head());
+        if control.interrupted.get() {
+            control.raise();
+        }
+    }
+}

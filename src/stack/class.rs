@@ -1,0 +1,269 @@
+//! All slots of one size: the counting, the lists of free ones, and growth.
+//!
+//! ```text
+//!   committed = live + hot + trimmed + fresh          what slots are
+//!   committed = live + promised + spare               what slots are for
+//! ```
+//! Only `spare` is stored: a promise takes one from it, a withdrawal or a return puts one back,
+//! and taking a slot moves one from "promised" to "live" without touching it. Hence
+//! `hot + trimmed + fresh = promised + spare ≥ promised`: whoever holds a promise finds a slot.
+//!
+//! The hot path is `spare` and the list of hot slots; all else sits behind calls that are not
+//! inlined. Borrows of the cells end within each function, and nothing in here calls out.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+
+use super::hot::Hot;
+use super::region::Region;
+use super::size::StackSize;
+use super::slot::Slot;
+use super::stats::StackStats;
+use crate::sys::guard::Guards;
+use crate::sys::mem::{self, Range};
+
+/// Slots are committed in chunks that double from this …
+const FIRST_CHUNK: usize = 8;
+/// … to this, …
+const MAX_CHUNK: usize = 4096;
+/// … or to this many bytes.
+const MAX_CHUNK_BYTES: usize = 1 << 30;
+/// Guards are installed in batches that double from this to the next, as slots are first used.
+const FIRST_GUARDS: usize = 8;
+const MAX_GUARDS: usize = 1024;
+/// Memory is given back for at least so many slots at a time, so hot slots may be this many above
+/// their limit.
+pub(super) const MIN_TRIM: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Class {
+    /// Committed slots that are neither live nor promised.
+    spare: Cell<usize>,
+    /// Free slots with their pages, the longest unused first.
+    hot: Hot,
+    cold: RefCell<Cold>,
+    size: StackSize,
+}
+
+/// What the hot path does not touch.
+#[derive(Debug, Default)]
+struct Cold {
+    /// Only the last one may have slots that are not committed.
+    regions: Vec<Region>,
+    /// No region before this one has a fresh slot.
+    first_fresh: usize,
+    /// Free slots without pages.
+    trimmed: Vec<usize>,
+    committed: usize,
+    /// How many guards the next batch installs.
+    batch: usize,
+}
+
+impl Class {
+    pub(super) fn new(size: StackSize) -> Self {
+        Self {
+            spare: Cell::new(0),
+            hot: Hot::default(),
+            cold: RefCell::default(),
+            size,
+        }
+    }
+
+    /// Promises one of the slots that there are.
+    #[inline]
+    pub(super) fn promise(&self) -> bool {
+        let spare = self.spare.get();
+        if spare > 0 {
+            self.spare.set(spare - 1);
+        }
+        spare > 0
+    }
+
+    #[inline]
+    pub(super) fn withdraw(&self) {
+        debug_assert!(self.promised() > 0, "nothing is promised: {self:?}");
+        self.spare.set(self.spare.get() + 1);
+    }
+
+    /// Commits more slots, at least one, all spare.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn grow(&self, guards: &Guards) -> io::Result<()> {
+        let mut cold = self.cold.borrow_mut();
+        if cold.regions.last().is_none_or(Region::is_full) {
+            let region = Region::reserve(self.size, cold.regions.len())?;
+            cold.regions.push(region);
+        }
+        let chunk = cold
+            .committed
+            .clamp(FIRST_CHUNK, MAX_CHUNK)
+            .min(MAX_CHUNK_BYTES >> self.size.log2());
+        let allowed = guards.reserve(chunk)?;
+        let region = cold.regions.last_mut().expect("a region was pushed above");
+        match region.commit(allowed) {
+            Ok(slots) => {
+                guards.release(allowed - slots);
+                cold.committed += slots;
+                self.spare.set(self.spare.get() + slots);
+                Ok(())
+            }
+            Err(error) => {
+                guards.release(allowed);
+                Err(error)
+            }
+        }
+    }
+
+    /// A hot slot, if there is one. The caller holds a promise, which this redeems.
+    #[inline]
+    pub(super) fn take_hot(&self) -> Option<Slot> {
+        debug_assert!(self.promised() > 0, "no promise to redeem: {self:?}");
+        let start = self.hot.pop()?;
+        // SAFETY: what was in the list is free and committed, and is out of the list now.
+        Some(unsafe { Slot::new(start, self.size) })
+    }
+
+    /// A slot that is not hot. The caller holds a promise, which this redeems if it succeeds.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_cold(&self, guards: &Guards) -> io::Result<Slot> {
+        let mut cold = self.cold.borrow_mut();
+        let start = match cold.trimmed.pop() {
+            Some(start) => start,
+            None => cold.take_fresh(guards)?,
+        };
+        // SAFETY: a slot is trimmed or fresh only while it is free, and was removed from there.
+        Ok(unsafe { Slot::new(start, self.size) })
+    }
+
+    /// Takes a slot back; answers how many are hot now.
+    #[inline]
+    pub(super) fn give_back(&self, slot: Slot) -> usize {
+        let start = slot.limit();
+        debug_assert!(self.owns(start), "{slot:?} belongs to another pool");
+        self.spare.set(self.spare.get() + 1);
+        if slot.is_painted() {
+            return self.give_back_painted(start);
+        }
+        self.hot.push(start);
+        self.hot.len()
+    }
+
+    /// Painting touched every page; keeping them would be dear.
+    #[cold]
+    #[inline(never)]
+    fn give_back_painted(&self, start: usize) -> usize {
+        // SAFETY: the lease on this slot ended with the call of `give_back`.
+        unsafe { mem::discard(&[self.stack_of(start)]) };
+        self.cold.borrow_mut().trimmed.push(start);
+        self.hot.len()
+    }
+
+    /// Gives back the memory of the `count` hot slots that were unused the longest.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn trim(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let oldest = self.hot.drain_oldest(count);
+        let ranges: Vec<Range> = oldest.iter().map(|&slot| self.stack_of(slot)).collect();
+        // SAFETY: hot slots are free: no lease on them exists.
+        unsafe { mem::discard(&ranges) };
+        self.cold.borrow_mut().trimmed.extend(oldest);
+    }
+
+    /// The part of a slot above its guard. Discarding the guard would remove some kinds of it.
+    fn stack_of(&self, start: usize) -> Range {
+        let guard = self.size.guard_bytes();
+        Range {
+            start: start + guard,
+            len: self.size.bytes() - guard,
+        }
+    }
+
+    pub(super) fn hot(&self) -> usize {
+        self.hot.len()
+    }
+
+    fn promised(&self) -> usize {
+        let cold = self.cold.borrow();
+        self.hot() + cold.trimmed.len() + cold.fresh() - self.spare.get()
+    }
+
+    fn owns(&self, start: usize) -> bool {
+        self.cold
+            .borrow()
+            .regions
+            .iter()
+            .any(|region| region.contains(start))
+    }
+
+    /// Adds this class to `stats`.
+    pub(super) fn count(&self, stats: &mut StackStats, with_resident: bool) {
+        let cold = self.cold.borrow();
+        let pooled = self.hot() + cold.trimmed.len();
+        stats.live += cold.committed - pooled - cold.fresh();
+        stats.promised += self.promised();
+        stats.pooled += pooled;
+        stats.hot += self.hot();
+        stats.committed_bytes += cold.committed * self.size.bytes();
+        for region in &cold.regions {
+            stats.reserved_bytes += region.end() - region.start();
+            if with_resident {
+                stats.resident_bytes += region.resident_bytes();
+            }
+        }
+    }
+
+    /// Address ranges of the regions.
+    #[cfg(test)]
+    pub(super) fn ranges(&self) -> Vec<core::ops::Range<usize>> {
+        let cold = self.cold.borrow();
+        cold.regions
+            .iter()
+            .map(|region| region.start()..region.end())
+            .collect()
+    }
+
+    /// Returns to the system all regions that hold no leased slot; the others stay for ever.
+    pub(super) fn unmap_free(&mut self, guards: &Guards) {
+        let cold = self.cold.get_mut();
+        let mut free = std::mem::take(&mut cold.trimmed);
+        free.append(&mut self.hot.drain_oldest(self.hot.len()));
+        free.sort_unstable();
+        for region in std::mem::take(&mut cold.regions) {
+            let from = free.partition_point(|&slot| slot < region.start());
+            let to = free.partition_point(|&slot| slot < region.end());
+            if to - from == region.used() {
+                // SAFETY: every slot of the region that was ever handed out is free again, and the
+                // lists that could hand one out are gone.
+                unsafe { region.unmap(guards) };
+            }
+        }
+    }
+}
+
+impl Cold {
+    fn fresh(&self) -> usize {
+        self.regions[self.first_fresh..]
+            .iter()
+            .map(Region::fresh)
+            .sum()
+    }
+
+    fn take_fresh(&mut self, guards: &Guards) -> io::Result<usize> {
+        let offset = self.regions[self.first_fresh..]
+            .iter()
+            .position(|region| region.fresh() > 0);
+        self.first_fresh += offset.expect("a promise is backed by a free slot");
+        let batch = self.batch.max(FIRST_GUARDS);
+        let region = &mut self.regions[self.first_fresh];
+        let before = region.unguarded();
+        let slot = region.take_fresh(guards, batch)?;
+        if region.unguarded() != before {
+            self.batch = (batch * 2).min(MAX_GUARDS);
+        }
+        Ok(slot)
+    }
+}

@@ -1,0 +1,64 @@
+//! The calling OS thread: blocking it, its timer slack, and whether it is alone in its process.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+use super::clock::{self, Nanos};
+
+/// `nanos` as the kernel's time.
+pub(crate) fn timespec(nanos: Nanos) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
+        tv_nsec: (nanos % 1_000_000_000) as _,
+    }
+}
+
+/// Whether this process has another thread than the calling one; true when it cannot be told.
+///
+/// Counts the entries of `/proc/self/task`.
+pub(crate) fn has_other_threads() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() != 1)
+}
+
+/// Blocks the OS thread until `fd` is readable, `deadline` has come, or a signal arrived.
+pub(crate) fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Nanos>) {
+    let _ = wait_fd(fd, PollFlags::IN, deadline);
+}
+
+/// Blocks the OS thread until `fd` is ready for `interest` (true) or `deadline` has come (false).
+///
+/// # Errors
+/// What poll(2) says, `EINTR` included.
+pub(crate) fn wait_fd(
+    fd: BorrowedFd<'_>,
+    interest: PollFlags,
+    deadline: Option<Nanos>,
+) -> Result<bool, Errno> {
+    let timeout = deadline.map(|at| timespec(at.saturating_sub(clock::now())));
+    let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
+    poll(&mut fds, timeout.as_ref()).map(|ready| ready > 0)
+}
+
+/// Blocks the OS thread until `deadline`.
+pub(crate) fn sleep_until(deadline: Nanos) {
+    loop {
+        let now = clock::now();
+        if now >= deadline {
+            return;
+        }
+        let _ = rustix::thread::nanosleep(&timespec(deadline - now));
+    }
+}
+
+/// Makes this thread's timed waits end within a microsecond or so of their deadline instead of the
+/// default 50 µs later (timer slack, prctl(2)).
+pub(crate) fn precise_timers() {
+    // SAFETY: PR_SET_TIMERSLACK takes a number and changes this thread's slack alone.
+    let _ = unsafe {
+        super::syscall::syscall6(
+            libc::SYS_prctl,
+            [libc::PR_SET_TIMERSLACK as usize, 1, 0, 0, 0, 0],
+        )
+    };
+}

@@ -1,0 +1,275 @@
+//! Time: sleeping, deadlines, timeouts, and greenlets that start later.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`wheel`] | the timing wheel, a pure data structure |
+//! | `mod.rs` | a hub's alarms: what the wheel's values mean; sleeping |
+//! | [`timeout`] | `timeout(duration, f)` around any code that blocks |
+//!
+//! An alarm wakes a greenlet, hits one of its scopes, or starts a delayed greenlet. Alarms are
+//! [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
+//! goes with it.
+//!
+//! Never early; late by up to one tick of the wheel (65.5 µs) and what the hub is doing: an alarm
+//! fires when the hub gets to it, between turns.
+
+mod timeout;
+mod wheel;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::scheduler::driver::Alarms;
+use crate::scheduler::hub::{self, Hub};
+use crate::scheduler::interrupt::{self, ScopeId};
+use crate::scheduler::park::{self, ParkError, WaitReason};
+use crate::scheduler::{Deadlock, Greenlet, JoinError, TaskRef, wait_done_or};
+use crate::sys::clock::{self, Nanos};
+use wheel::{Key, Wheel};
+
+pub use timeout::{Elapsed, timeout};
+
+/// What happens at a deadline.
+#[derive(Debug)]
+enum Alarm {
+    Wake(TaskRef),
+    Hit(TaskRef, ScopeId),
+    Start(u64),
+}
+
+/// A hub's alarms.
+struct Timers {
+    wheel: RefCell<Wheel<Alarm>>,
+}
+
+impl Timers {
+    /// This thread's.
+    fn get() -> &'static Timers {
+        hub::get()
+            .alarms(|| {
+                Rc::new(Timers {
+                    wheel: RefCell::new(Wheel::new(clock::now())),
+                })
+            })
+            .as_any()
+            .downcast_ref()
+            .expect("the hub's alarms are Timers")
+    }
+
+    fn arm(&self, deadline: Nanos, alarm: Alarm) -> Key {
+        self.wheel.borrow_mut().insert(deadline, alarm)
+    }
+}
+
+impl Alarms for Timers {
+    fn fire_due(&self) {
+        let mut wheel = self.wheel.borrow_mut();
+        if wheel.is_empty() {
+            return;
+        }
+        let hub = hub::get();
+        // Nothing that fires comes back to the wheel: waking and starting push to the run queue.
+        wheel.advance(clock::now(), |_, alarm| alarm.fire(hub));
+    }
+
+    fn next(&self) -> Option<Nanos> {
+        self.wheel.borrow().next_wake_ns()
+    }
+
+    fn cancel(&self, alarm: u64) {
+        self.wheel.borrow_mut().cancel(Key::from_bits(alarm));
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Alarm {
+    fn fire(self, hub: &Hub) {
+        match self {
+            Alarm::Wake(task) => park::unpark(&task),
+            Alarm::Hit(task, scope) => interrupt::hit(&task, scope),
+            Alarm::Start(id) => hub.start_delayed(id),
+        }
+    }
+}
+
+/// An alarm that is taken back when this is dropped. Stays on the stack of the greenlet it is for.
+#[derive(Debug)]
+struct Armed {
+    key: Key,
+    /// Not `Send`: the wheel is the thread's.
+    _local: core::marker::PhantomData<*const ()>,
+}
+
+impl Armed {
+    fn new(deadline: Nanos, alarm: Alarm) -> Self {
+        Armed {
+            key: Timers::get().arm(deadline, alarm),
+            _local: core::marker::PhantomData,
+        }
+    }
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        let alarm = Timers::get().wheel.borrow_mut().cancel(self.key);
+        drop(alarm); // after the wheel is free again
+    }
+}
+
+/// A deadline for a wait of the running greenlet: wakes it when it comes.
+///
+/// Without a deadline it costs nothing and never expires.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    at: Option<Nanos>,
+    expired: Cell<bool>,
+    _armed: Option<Armed>,
+}
+
+impl Deadline {
+    pub(crate) fn new(at: Option<Nanos>) -> Self {
+        Deadline {
+            at,
+            expired: Cell::new(false),
+            _armed: at.map(|at| Armed::new(at, Alarm::Wake(hub::current_control().task.clone()))),
+        }
+    }
+
+    /// When it comes, if it ever does.
+    pub(crate) fn at(&self) -> Option<Nanos> {
+        self.at
+    }
+
+    /// Whether it has come.
+    pub(crate) fn has_come(&self) -> bool {
+        let come = self.expired.get() || self.at.is_some_and(|at| clock::now() >= at);
+        self.expired.set(come);
+        come
+    }
+}
+
+/// Waits until `at`, letting others run.
+fn sleep_until_nanos(at: Nanos) {
+    let deadline = Deadline::new(Some(at));
+    while !deadline.has_come() {
+        match park::park(WaitReason::SLEEP) {
+            Ok(()) => {}
+            Err(ParkError::Unwinding) => crate::sys::thread::sleep_until(at),
+            Err(ParkError::Deadlock(report)) => panic!("sleeping for ever: {report}"),
+        }
+    }
+}
+
+/// Suspends the running greenlet for at least `duration`; the others go on.
+///
+/// `Duration::ZERO` is [`crate::yield_now`]. From code on the thread's own stack it runs the
+/// others meanwhile. In a destructor that runs because of a panic or a kill it blocks the thread.
+///
+/// # Panics
+/// If it would never return (`Duration::MAX`) on a thread's own stack, with nothing else to wait for.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let start = Instant::now();
+/// let greenlets: Vec<_> = (0..100)
+///     .map(|_| rustlet::spawn(|| rustlet::sleep(Duration::from_millis(20))))
+///     .collect();
+/// greenlets.into_iter().for_each(|g| g.join().unwrap());
+/// assert!(start.elapsed() >= Duration::from_millis(20));
+/// assert!(start.elapsed() < Duration::from_secs(2)); // together, not one after the other
+/// ```
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        crate::scheduler::yield_now();
+    } else {
+        sleep_until_nanos(clock::after(duration));
+    }
+}
+
+/// Suspends the running greenlet until `deadline`; returns at once if it has passed.
+///
+/// # Panics
+/// As [`sleep`].
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let deadline = Instant::now() + Duration::from_millis(5);
+/// rustlet::sleep_until(deadline);
+/// assert!(Instant::now() >= deadline);
+/// ```
+pub fn sleep_until(deadline: Instant) {
+    sleep_until_nanos(clock::of(deadline));
+}
+
+/// [`crate::park`] that returns at the latest when `duration` has passed.
+///
+/// ```
+/// use std::time::Duration;
+/// rustlet::park_timeout(Duration::from_millis(1)); // nobody unparks; no deadlock either
+/// ```
+pub fn park_timeout(duration: Duration) {
+    let deadline = Deadline::new(Some(clock::after(duration)));
+    if !deadline.has_come() {
+        match park::park(WaitReason::PARK) {
+            Ok(()) | Err(ParkError::Unwinding) => {}
+            Err(ParkError::Deadlock(report)) => panic!("parking for ever: {report}"),
+        }
+    }
+}
+
+/// As [`crate::spawn`], but the greenlet starts when `delay` has passed.
+///
+/// Until then it has no stack. A kill before that drops the closure, which never runs.
+///
+/// # Panics
+/// As [`crate::spawn`].
+///
+/// ```
+/// use std::time::Duration;
+/// let later = rustlet::spawn_later(Duration::from_millis(5), || "ran");
+/// assert!(!later.is_finished());
+/// assert_eq!(later.join().unwrap(), "ran");
+/// ```
+pub fn spawn_later<F, T>(delay: Duration, f: F) -> Greenlet<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let at = clock::after(delay);
+    Greenlet::delayed(f, |id| Timers::get().arm(at, Alarm::Start(id)).to_bits())
+}
+
+impl<T> Greenlet<T> {
+    /// As [`Greenlet::join`], for no longer than `duration`.
+    ///
+    /// # Errors
+    /// The handle, if the greenlet has not ended by then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let slow = rustlet::spawn(|| rustlet::sleep(Duration::from_secs(3600)));
+    /// let slow = slow.join_timeout(Duration::from_millis(5)).unwrap_err();
+    /// slow.kill().unwrap();
+    /// ```
+    pub fn join_timeout(self, duration: Duration) -> Result<Result<T, JoinError>, Self> {
+        if self.is_finished() {
+            return Ok(self.take());
+        }
+        let deadline = Deadline::new(Some(clock::after(duration)));
+        if let Err(error) = wait_done_or(self.task(), || deadline.has_come()) {
+            return Ok(Err(JoinError::not_waited(self.task(), error)));
+        }
+        drop(deadline);
+        self.try_join()
+    }
+}
+
+/// A deadlock is an error that io-like callers cannot express; they cannot run into one.
+pub(crate) fn no_deadlock(report: Deadlock) -> ! {
+    unreachable!("a wait for a descriptor or a timer can always end: {report}")
+}
