@@ -88,6 +88,7 @@ pub(crate) struct Head {
 pub(crate) struct Body<T> {
     head: Head,
     switch: UnsafeCell<ManuallyDrop<Switch>>,
+    slot: ManuallyDrop<Slot>,
     pub(crate) data: T,
 }
 
@@ -117,19 +118,19 @@ pub(crate) enum State {
 
 /// A slot as corosensei sees it: without what lies at its top.
 struct Lease {
-    slot: Slot,
     base: usize,
+    limit: usize,
 }
 
-// SAFETY: `base` and `limit` are 16-aligned addresses of one slot, which stays mapped while the
-// slot is leased; the part between them holds far more than MIN_STACK_SIZE (a slot is at least
+// SAFETY: `base` and `limit` are 16-aligned addresses of one slot, which stays leased, and so mapped, until
+// `finish`; the part between them holds far more than MIN_STACK_SIZE (a slot is at least
 // 16 KiB), and its low end is a guard (`stack`'s contract).
 unsafe impl Stack for Lease {
     fn base(&self) -> StackPointer {
         StackPointer::new(self.base).expect("a slot's base is not null")
     }
     fn limit(&self) -> StackPointer {
-        StackPointer::new(self.slot.limit()).expect("a slot's limit is not null")
+        StackPointer::new(self.limit).expect("a slot's limit is not null")
     }
 }
 
@@ -170,53 +171,66 @@ pub(crate) fn context() -> u64 {
 impl<T: Kind> Coroutine<T> {
     /// Places a coroutine on `slot`; nothing runs yet.
     pub(crate) fn create(slot: Slot, data: T) -> Self {
+        let context = data.context();
+        // SAFETY: `write` fills its place.
+        unsafe { Self::create_with(slot, context, |place| place.write(data)) }
+    }
+
+    /// As [`Coroutine::create`], with the data written in place by `write`: a copy of freshly written
+    /// fields costs more than all the rest of this function (stores that are not forwarded).
+    ///
+    /// # Safety
+    /// `write` writes a whole `T` to the place it is given, whose [`Kind::context`] is `context`, and does
+    /// not unwind.
+    #[inline]
+    pub(crate) unsafe fn create_with(
+        slot: Slot,
+        context: Option<u64>,
+        write: impl FnOnce(*mut T),
+    ) -> Self {
         let address = (slot.top() - size_of::<Body<T>>()) & !63;
-        let head = Head {
-            yielder: Cell::new(core::ptr::null()),
-            inner: Cell::new(address as *const Head),
-            resumer: Cell::new(core::ptr::null()),
-            limit: slot.limit(),
-            guard_end: slot.guard_end(),
-            size: slot.size().bytes(),
-            context: data.context(),
-            kind: TypeId::of::<T>(),
-            describe: describe::<T>,
-        };
-        let body = NonNull::new(address as *mut Body<T>).expect("a slot's top is not null");
+        let (limit, guard_end, size) = (slot.limit(), slot.guard_end(), slot.size().bytes());
+        let body = NonNull::new(core::ptr::with_exposed_provenance_mut::<Body<T>>(address))
+            .expect("a slot's top is not null");
         let entry = Entry(body);
-        let switch = Switch::with_stack(
-            Lease {
-                slot,
-                base: address,
-            },
-            move |yielder, ()| entry.run(yielder),
-        );
-        // SAFETY: `address` is 64-aligned, inside the slot that `switch` now owns, above the
-        // base that corosensei uses; nobody else refers to it.
+        let lease = Lease {
+            base: address,
+            limit,
+        };
+        let place = body.as_ptr();
+        // SAFETY: `address` is 64-aligned, inside the slot that the body owns from here on, above
+        // the base that corosensei uses; nobody else refers to it. Every field is written.
         unsafe {
-            body.write(Body {
-                head,
-                switch: UnsafeCell::new(ManuallyDrop::new(switch)),
-                data,
-            });
+            (&raw mut (*place).switch).write(UnsafeCell::new(ManuallyDrop::new(
+                Switch::with_stack(lease, move |yielder, ()| entry.run(yielder)),
+            )));
+            (&raw mut (*place).head.yielder).write(Cell::new(core::ptr::null()));
+            (&raw mut (*place).head.inner).write(Cell::new(place.cast()));
+            (&raw mut (*place).head.resumer).write(Cell::new(core::ptr::null()));
+            (&raw mut (*place).head.limit).write(limit);
+            (&raw mut (*place).head.guard_end).write(guard_end);
+            (&raw mut (*place).head.size).write(size);
+            (&raw mut (*place).head.context).write(context);
+            (&raw mut (*place).head.describe).write(describe::<T>);
+            (&raw mut (*place).slot).write(ManuallyDrop::new(slot));
+            write(&raw mut (*place).data);
         }
         Coroutine { body }
     }
 
-    /// Gives back the slot and the data of a finished coroutine.
+    /// Drops the data of a finished coroutine and gives back its slot.
     ///
     /// # Safety
     /// The coroutine has finished (`resume` returned [`State::Finished`]), and no reference to its
     /// body is used afterwards.
-    pub(crate) unsafe fn finish(self) -> (Slot, T) {
-        // SAFETY: by this function's precondition this is the last use of the body, whose fields
-        // are moved out once; the slot's memory outlives the reads because the slot comes
-        // out of `switch`.
+    pub(crate) unsafe fn finish(self) -> Slot {
+        // SAFETY: by this function's precondition this is the last use of the body, whose memory
+        // belongs to the slot that is returned. corosensei's coroutine has finished, and its stack
+        // is two numbers: dropping it would do nothing.
         unsafe {
             let body = self.body.as_ptr();
-            let data = core::ptr::read(&raw const (*body).data);
-            let switch = ManuallyDrop::take(&mut *(*body).switch.get());
-            (switch.into_stack().slot, data)
+            core::ptr::drop_in_place(&raw mut (*body).data);
+            ManuallyDrop::take(&mut (*body).slot)
         }
     }
 }
@@ -243,20 +257,36 @@ impl<T> Coroutine<T> {
     /// coroutine is created or suspended (not running, not finished).
     #[inline(always)]
     pub(crate) unsafe fn resume(&self, cell: *const Cell<*const Head>) -> State {
+        // SAFETY: the caller's promise; `cell` is this thread's.
+        unsafe {
+            let outer = (*cell).get();
+            let state = self.resume_from(outer, cell);
+            (*cell).set(outer);
+            state
+        }
+    }
+
+    /// As [`Coroutine::resume`] for a loop that resumes many from one place: `outer` is what was
+    /// current before the loop, and the loop itself restores it at its end.
+    ///
+    /// # Safety
+    /// As [`Coroutine::resume`].
+    #[inline(always)]
+    pub(crate) unsafe fn resume_from(
+        &self,
+        outer: *const Head,
+        cell: *const Cell<*const Head>,
+    ) -> State {
         // SAFETY: the body is alive until `finish`, which is not called while it runs; the
         // `&mut Switch` is unique, because a running coroutine is not resumed again and nothing else
         // touches `switch`; `cell` is this thread's.
         unsafe {
             let body = self.body.as_ptr();
             let head = &(*body).head;
-            let cell = &*cell;
-            let outer = cell.get();
             head.resumer.set(outer);
-            cell.set(head.inner.get());
+            (*cell).set(head.inner.get());
             let switch: &mut Switch = &mut *(*body).switch.get();
-            let result = switch.resume(());
-            cell.set(outer);
-            match result {
+            match switch.resume(()) {
                 corosensei::CoroutineResult::Yield(()) => State::Suspended,
                 corosensei::CoroutineResult::Return(()) => State::Finished,
             }
@@ -265,6 +295,12 @@ impl<T> Coroutine<T> {
 }
 
 impl<T> Body<T> {
+    /// The body whose `data` is at `data`.
+    pub(crate) fn around(data: *const T) -> *const Body<T> {
+        data.wrapping_byte_sub(core::mem::offset_of!(Body<T>, data))
+            .cast()
+    }
+
     /// This coroutine's head.
     #[inline(always)]
     pub(crate) fn head(&self) -> &Head {
@@ -304,9 +340,13 @@ pub(crate) unsafe fn suspend(head: &Head) {
 impl Head {
     /// Remembers which coroutine runs innermost on top of this one. Called before every [`suspend`], apart
     /// from it so that it may be done behind a call while the suspend itself is inlined.
-    #[inline]
-    pub(crate) fn set_innermost(&self) {
-        self.inner.set(current());
+    ///
+    /// # Safety
+    /// `cell` is this thread's [`current_cell`].
+    #[inline(always)]
+    pub(crate) unsafe fn set_innermost(&self, cell: *const Cell<*const Head>) {
+        // SAFETY: the caller's promise; the cell lives as long as its thread.
+        self.inner.set(unsafe { (*cell).get() });
     }
 
     /// Who was current when this coroutine was resumed; null for an OS thread's own stack.
@@ -324,7 +364,7 @@ impl Head {
     /// The body that `head` heads, if it is one of kind `T`.
     ///
     /// # Safety
-    /// `head` belongs to a coroutine that has not been finished, and is not once the result is used.
+    /// `head` belongs to a coroutine that has not been finished, and is not for as long as the result is used.
     #[inline]
     pub(crate) unsafe fn body<T: Kind>(head: NonNull<Head>) -> Option<NonNull<Body<T>>> {
         // SAFETY: by the precondition the head is alive.

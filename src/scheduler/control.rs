@@ -42,21 +42,43 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(task: TaskRef, interrupted: bool) -> Self {
-        Control {
-            interrupted: Cell::new(interrupted),
-            raised: Cell::new(false),
-            parked: Cell::new(false),
-            notified: Cell::new(false),
-            linked: Cell::new(false),
-            budget: Cell::new(super::BUDGET),
-            stack_pointer: Cell::new(0),
-            reason: Cell::new(WaitReason::NONE),
-            scope: Cell::new(ptr::null()),
-            body: Cell::new(ptr::null()),
-            task,
-            next: Cell::new(ptr::null()),
-            previous: Cell::new(ptr::null()),
+    /// The control block of the code on a thread's own stack.
+    pub(super) fn for_main(task: TaskRef) -> Self {
+        let mut place = core::mem::MaybeUninit::uninit();
+        // SAFETY: `init` fills its place.
+        unsafe {
+            Control::init(place.as_mut_ptr(), task, ptr::null(), false, false);
+            place.assume_init()
+        }
+    }
+
+    /// Writes a new control block to `place`, field by field: the place is at the top of a stack.
+    ///
+    /// # Safety
+    /// `place` is valid for writing a `Control`.
+    #[inline(always)]
+    pub(super) unsafe fn init(
+        place: *mut Control,
+        task: TaskRef,
+        body: *const Body<Control>,
+        interrupted: bool,
+        notified: bool,
+    ) {
+        // SAFETY: the caller's promise; every field is written.
+        unsafe {
+            (&raw mut (*place).interrupted).write(Cell::new(interrupted));
+            (&raw mut (*place).raised).write(Cell::new(false));
+            (&raw mut (*place).parked).write(Cell::new(false));
+            (&raw mut (*place).notified).write(Cell::new(notified));
+            (&raw mut (*place).linked).write(Cell::new(false));
+            (&raw mut (*place).budget).write(Cell::new(super::BUDGET));
+            (&raw mut (*place).stack_pointer).write(Cell::new(0));
+            (&raw mut (*place).reason).write(Cell::new(WaitReason::NONE));
+            (&raw mut (*place).scope).write(Cell::new(ptr::null()));
+            (&raw mut (*place).body).write(Cell::new(body));
+            (&raw mut (*place).task).write(task);
+            (&raw mut (*place).next).write(Cell::new(ptr::null()));
+            (&raw mut (*place).previous).write(Cell::new(ptr::null()));
         }
     }
 
@@ -79,7 +101,7 @@ impl Kind for Control {
     }
 
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        match &self.task.name {
+        match self.task.name() {
             Some(name) => write!(out, "greenlet '{name}' (#{})", self.task.id),
             None => write!(out, "greenlet #{}", self.task.id),
         }

@@ -51,7 +51,7 @@ impl Deadlock {
         }
         self.blocked.push(Blocked {
             id: task.id,
-            name: task.name.clone(),
+            name: task.name().map(Into::into),
             reason,
         });
     }

@@ -122,7 +122,7 @@ impl<T> Greenlet<T> {
 
     /// The name given with [`crate::Builder::name`].
     pub fn name(&self) -> Option<&str> {
-        self.task.name.as_deref()
+        self.task.name()
     }
 
     /// Bytes of stack that the greenlet used at most, counted from the top of its slot; `None` while it runs, and
@@ -132,9 +132,13 @@ impl<T> Greenlet<T> {
     }
 
     pub(crate) fn take(self) -> Result<T, JoinError> {
-        // SAFETY: `T` is the task's type and this its one handle (`new`); the task is done, and `self` is
-        // consumed, so this is the only time.
-        unsafe { self.task.take::<T>() }.map_err(|failure| JoinError::ended(&self.task, failure))
+        // There is nothing left to detach: only the reference is dropped.
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not used again, nor dropped.
+        let task = unsafe { core::ptr::read(&raw const this.task) };
+        // SAFETY: `T` is the task's type and this was its one handle (`new`); the task is done, and
+        // the handle is consumed, so this is the only time.
+        unsafe { task.take::<T>() }.map_err(|failure| JoinError::ended(&task, failure))
     }
 }
 
@@ -148,7 +152,7 @@ impl<T> fmt::Debug for Greenlet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Greenlet")
             .field("id", &self.task.id)
-            .field("name", &self.task.name)
+            .field("name", &self.task.name())
             .field("finished", &self.is_finished())
             .finish()
     }
@@ -208,7 +212,7 @@ impl Handle {
 
     /// The name given with [`crate::Builder::name`]; the thread's name for its own code.
     pub fn name(&self) -> Option<&str> {
-        self.task.name.as_deref()
+        self.task.name()
     }
 
     /// Whether the greenlet has ended.
@@ -240,14 +244,14 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
             .field("id", &self.task.id)
-            .field("name", &self.task.name)
+            .field("name", &self.task.name())
             .finish()
     }
 }
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Name(self.task.id, self.task.name.as_deref()).fmt(f)
+        Name(self.task.id, self.task.name()).fmt(f)
     }
 }
 

@@ -5,7 +5,10 @@
 //! hub is made when its thread first spawns or blocks, and ends with the thread.
 //!
 //! # Turns
-//! A turn is the run queue as it stood when the turn began. Between turns the hub empties its inbox,
+//! A turn is the run queue as it stood when the turn began. In a turn of more than a millisecond timers and
+//! descriptors are looked at every millisecond, and those whom they wake run before the rest of
+//! the turn: a hundred thousand greenlets that start at once do not delay a timer by the time
+//! all of them take. Between turns the hub empties its inbox,
 //! and, if the queue is empty or some 25 µs have passed since it last did, fires the timers that are due and
 //! polls descriptors without blocking: nothing starves, and ten greenlets that do nothing but yield do not
 //! pay for a system call every hundred nanoseconds. If the queue is empty it blocks, for as long
@@ -37,6 +40,8 @@ use crate::sys::{clock, ticks};
 
 /// How often a greenlet that catches its kill is resumed again at the end of its thread.
 const LAST_ROUNDS: usize = 100;
+/// Entries of a turn between two looks at the cycle counter.
+const BETWEEN_CLOCKS: usize = 32;
 /// Greenlet numbers are taken from the process's counter in blocks of this many.
 const ID_BLOCK: u64 = 1024;
 
@@ -56,11 +61,13 @@ impl<T> Address for NonNull<T> {
 /// One OS thread's scheduler. Everything here belongs to that thread, but for `shared`.
 pub(crate) struct Hub {
     queue: UnsafeCell<RunQueue<NonNull<Body<Control>>, NonNull<Header>>>,
+    /// Entries that were woken in the middle of a turn, and run before the rest of it.
+    urgent: UnsafeCell<RunQueue<NonNull<Body<Control>>, NonNull<Header>>>,
     current: Cell<*const Control>,
     /// The control block of the code on the thread's own stack.
     main: Control,
     /// The coroutine layer's cell of this thread.
-    coroutines: *const Cell<*const Head>,
+    pub(super) coroutines: *const Cell<*const Head>,
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
     last_poll: Cell<u64>,
@@ -105,19 +112,29 @@ thread_local! {
 /// suspension, because greenlets stay on their thread.
 #[inline(never)]
 pub(crate) fn get() -> &'static Hub {
-    let hub = HUB.with(Cell::get);
-    if hub.is_null() {
-        return make();
+    get_inlined()
+}
+
+/// As [`get`], for functions that are themselves never inlined.
+#[inline(always)]
+pub(super) fn get_inlined() -> &'static Hub {
+    match existing_inlined() {
+        Some(hub) => hub,
+        None => make(),
     }
-    // SAFETY: the pointer is to a leaked Hub, which is freed at the end of the thread, when none
-    // of the thread's code runs any more but destructors of thread-locals; those get a new hub.
-    unsafe { &*hub }
 }
 
 /// This thread's hub, if there is one.
 #[inline(never)]
 pub(crate) fn existing() -> Option<&'static Hub> {
-    // SAFETY: as in `get`.
+    existing_inlined()
+}
+
+/// As [`existing`], for functions that are themselves never inlined.
+#[inline(always)]
+pub(super) fn existing_inlined() -> Option<&'static Hub> {
+    // SAFETY: the pointer is to a leaked Hub, which is freed at the end of the thread, when none
+    // of the thread's code runs any more but destructors of thread-locals; those get a new hub.
     unsafe { HUB.with(Cell::get).as_ref() }
 }
 
@@ -127,6 +144,7 @@ pub(crate) fn current_control() -> &'static Control {
 }
 
 #[cold]
+#[inline(never)]
 fn make() -> &'static Hub {
     coroutine::prepare_thread();
     crate::sys::thread::precise_timers();
@@ -141,8 +159,9 @@ fn make() -> &'static Hub {
     });
     let hub: &'static Hub = Box::leak(Box::new(Hub {
         queue: UnsafeCell::new(RunQueue::new()),
+        urgent: UnsafeCell::new(RunQueue::new()),
         current: Cell::new(ptr::null()),
-        main: Control::new(main, false),
+        main: Control::for_main(main),
         coroutines: coroutine::current_cell(),
         turn_left: Cell::new(0),
         last_poll: Cell::new(0),
@@ -268,7 +287,7 @@ impl Hub {
         let (task, queued) = TaskRef::new(attributes, f);
         self.live.set(self.live.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
-        tracing::trace!(target: "rustlet", id = task.id, name = task.name.as_deref(), "spawn");
+        tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
         Ok((task, queued))
     }
 
@@ -293,38 +312,81 @@ impl Hub {
     }
 
     /// Runs the rest of the turn; true as soon as the main entry came up.
+    ///
+    /// A long turn is interrupted every millisecond or so for timers and descriptors; whom they wake then
+    /// runs before the turn goes on.
     fn turn(&self) -> bool {
-        let cell = self.coroutines;
+        let mut frame = Frame::new(self);
+        if self.run_urgent(&mut frame) {
+            return true;
+        }
         let mut left = self.turn_left.get();
-        let before = left;
-        let mut main = false;
         while left > 0 {
-            left -= 1;
-            let Some(work) = self.pop() else { break };
-            match work {
-                Work::Resume { body, .. } => self.resume(body, cell),
-                Work::Start(task) => self.start(task, cell),
-                Work::Main => {
-                    main = true;
-                    break;
+            let some = left.min(BETWEEN_CLOCKS);
+            for _ in 0..some {
+                left -= 1;
+                let Some(work) = self.pop() else { break };
+                if frame.run(work) {
+                    self.turn_left.set(left);
+                    return true;
+                }
+            }
+            if left > 0
+                && ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::one_millisecond()
+            {
+                self.poll_urgently();
+                if self.run_urgent(&mut frame) {
+                    self.turn_left.set(left);
+                    return true;
                 }
             }
         }
-        self.current.set(&raw const self.main);
-        self.switches
-            .set(self.switches.get() + (before - left) as u64);
-        self.turn_left.set(left);
-        main
+        self.turn_left.set(0);
+        false
+    }
+
+    /// Polls in the middle of a turn: what becomes runnable is queued apart.
+    #[cold]
+    fn poll_urgently(&self) {
+        self.swap_queues();
+        if !self.shared.is_empty() {
+            self.empty_inbox();
+        }
+        self.poll(Wait::No);
+        self.swap_queues();
+    }
+
+    fn swap_queues(&self) {
+        // SAFETY: as in `push`; the two are different fields.
+        unsafe { core::mem::swap(&mut *self.queue.get(), &mut *self.urgent.get()) };
+    }
+
+    /// Runs what was woken in the middle of a turn; true as soon as the main entry came up.
+    fn run_urgent(&self, frame: &mut Frame<'_>) -> bool {
+        loop {
+            // SAFETY: as in `push`.
+            let Some(work) = (unsafe { (*self.urgent.get()).pop() }) else {
+                return false;
+            };
+            if frame.run(work) {
+                return true;
+            }
+        }
     }
 
     #[inline(always)]
-    fn resume(&self, body: NonNull<Body<Control>>, cell: *const Cell<*const Head>) {
+    fn resume(
+        &self,
+        body: NonNull<Body<Control>>,
+        outer: *const Head,
+        cell: *const Cell<*const Head>,
+    ) {
         // SAFETY: an entry of the queue names a suspended greenlet of this thread, once.
         let finished = unsafe {
             let control = &raw const (*body.as_ptr()).data;
             self.current.set(control);
             (*control).budget.set(super::BUDGET);
-            Coroutine::from_body(body).resume(cell) == State::Finished
+            Coroutine::from_body(body).resume_from(outer, cell) == State::Finished
         };
         if finished {
             self.reap(body);
@@ -332,7 +394,12 @@ impl Hub {
     }
 
     /// Gives a greenlet its stack and runs it.
-    fn start(&self, task: NonNull<Header>, cell: *const Cell<*const Head>) {
+    fn start(
+        &self,
+        task: NonNull<Header>,
+        outer: *const Head,
+        cell: *const Cell<*const Head>,
+    ) {
         // SAFETY: the queue's entry held this reference.
         let task = unsafe { TaskRef::from_raw(task) };
         let slot = match self.pool.take(task.size) {
@@ -351,14 +418,19 @@ impl Hub {
             unsafe { slot.paint(slot.top() - PAINT_MARGIN) };
         }
         let state = task.state.load(Ordering::Acquire);
-        let control = Control::new(task, state & KILLED != 0);
-        control.notified.set(state & EARLY_TOKEN != 0);
-        let body = Coroutine::create(slot, control).body();
+        let (killed, notified) = (state & KILLED != 0, state & EARLY_TOKEN != 0);
+        let id = task.id;
+        // SAFETY: `init` fills its place, does not unwind, and the context is the task's number.
+        let coroutine = unsafe {
+            Coroutine::create_with(slot, Some(id), |place| {
+                Control::init(place, task, Body::around(place), killed, notified);
+            })
+        };
+        let body = coroutine.body();
         // SAFETY: just made, and alive until `reap`.
         let control = unsafe { &(*body.as_ptr()).data };
-        control.body.set(body.as_ptr());
         control.task.control.set(control);
-        self.resume(body, cell);
+        self.resume(body, outer, cell);
     }
 
     /// Takes back what a finished greenlet held.
@@ -366,17 +438,19 @@ impl Hub {
         // SAFETY: the greenlet has finished; it leaves the list and the task before its control
         // block is moved out, and the queue has no entry of it: an entry is pushed by a
         // yield or by the unpark of a parked greenlet, and it was neither when it returned.
-        let (slot, control) = unsafe {
+        let (slot, measured) = unsafe {
             let control = &(*body.as_ptr()).data;
             self.list.unlink(control);
-            control.task.control.set(ptr::null());
-            Coroutine::from_body(body).finish()
+            let task = &control.task;
+            task.control.set(ptr::null());
+            tracing::trace!(target: "rustlet", id = task.id, "finish");
+            let measured = task.measure.then(|| task.clone());
+            (Coroutine::from_body(body).finish(), measured)
         };
         self.live.set(self.live.get() - 1);
-        if control.task.measure {
-            control.task.set_high_water(slot.high_water());
+        if let Some(task) = measured {
+            task.set_high_water(slot.high_water());
         }
-        tracing::trace!(target: "rustlet", id = control.task.id, "finish");
         self.pool.give_back(slot);
     }
 
@@ -462,8 +536,9 @@ impl Hub {
             if self.poller.get().is_some() {
                 self.poll(wait);
             } else {
-                crate::sys::thread::wait_readable(bell, wait.deadline());
-                self.shared.silence();
+                if crate::sys::thread::wait_readable(bell, wait.deadline()) {
+                    self.shared.silence();
+                }
             }
             self.shared.awake();
         }
@@ -584,6 +659,47 @@ impl Entry {
                 visit(&task);
             }
         }
+    }
+}
+
+/// A stretch of the loop: what was current when it began, which it restores at its end.
+struct Frame<'a> {
+    hub: &'a Hub,
+    outer: *const Head,
+    ran: u64,
+}
+
+impl<'a> Frame<'a> {
+    fn new(hub: &'a Hub) -> Self {
+        Frame {
+            hub,
+            // SAFETY: the hub's own thread's cell, which lives as long as the thread.
+            outer: unsafe { (*hub.coroutines).get() },
+            ran: 0,
+        }
+    }
+
+    /// Does one entry; true if it is the main one.
+    #[inline(always)]
+    fn run(&mut self, work: Entry) -> bool {
+        self.ran += 1;
+        let cell = self.hub.coroutines;
+        match work {
+            Work::Resume { body, .. } => self.hub.resume(body, self.outer, cell),
+            Work::Start(task) => self.hub.start(task, self.outer, cell),
+            Work::Main => return true,
+        }
+        false
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        let hub = self.hub;
+        // SAFETY: as in `new`.
+        unsafe { (*hub.coroutines).set(self.outer) };
+        hub.current.set(&raw const hub.main);
+        hub.switches.set(hub.switches.get() + self.ran);
     }
 }
 

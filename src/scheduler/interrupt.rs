@@ -121,7 +121,7 @@ pub(crate) fn kill(task: &TaskRef) -> bool {
     if before & super::task::DONE != 0 {
         return false;
     }
-    tracing::debug!(target: "rustlet", id = task.id, name = task.name.as_deref(), "kill");
+    tracing::debug!(target: "rustlet", id = task.id, name = task.name(), "kill");
     park::wake_for_kill(task);
     true
 }

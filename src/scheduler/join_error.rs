@@ -52,7 +52,7 @@ impl JoinError {
     fn new(task: &TaskRef, kind: Kind) -> Self {
         JoinError {
             id: task.id,
-            name: task.name.clone(),
+            name: task.name().map(Into::into),
             kind,
         }
     }

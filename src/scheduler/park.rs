@@ -122,7 +122,7 @@ pub(crate) enum ParkError {
 /// Waits for the token. Returns with the greenlet's pending kill or scope raised, if any.
 #[inline(never)]
 pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
-    let hub = hub::get();
+    let hub = hub::get_inlined();
     let control = hub.current();
     if control.interrupted.get() {
         hub.raise_at_entry(control);
@@ -144,7 +144,7 @@ pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
         hub.list.link(control);
         control.stack_pointer.set(stack_pointer());
         // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
-        unsafe { control.suspend() };
+        unsafe { control.suspend(hub) };
         Ok(())
     };
     if reason.external {
@@ -159,8 +159,9 @@ pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
 }
 
 /// Leaves the token for `task`, waking it if it is parked.
+#[inline(never)]
 pub(crate) fn unpark(task: &TaskRef) {
-    match hub::existing() {
+    match hub::existing_inlined() {
         Some(hub) if ptr::eq(hub.shared, task.shared) => hub.unpark(task),
         _ => send(task),
     }
@@ -224,7 +225,7 @@ impl Hub {
             let _ = self.run_until_main();
         } else {
             // SAFETY: as in `park`; the entry just pushed resumes it.
-            unsafe { control.suspend() };
+            unsafe { control.suspend(self) };
         }
     }
 }
@@ -251,11 +252,11 @@ impl Control {
     /// This is the hub's current greenlet (not the thread's own stack), and the caller runs on its
     /// stack or on one nested in it; something will push it onto the run queue.
     #[inline(always)]
-    unsafe fn suspend(&self) {
+    unsafe fn suspend(&self, hub: &Hub) {
         // SAFETY: a running greenlet's body is alive; the caller's promise is `suspend`'s.
         unsafe {
             let head = (*self.body.get()).head();
-            head.set_innermost();
+            head.set_innermost(hub.coroutines);
             coroutine::suspend(head);
         }
     }
@@ -302,7 +303,7 @@ pub fn yield_now() {
 /// Pushes the current greenlet to the end of the queue; null if there is nothing left to do.
 #[inline(never)]
 fn queue_current(stack_pointer: usize) -> *const Control {
-    let hub = hub::get();
+    let hub = hub::get_inlined();
     let control = hub.current();
     if std::thread::panicking() {
         return ptr::null();
@@ -316,7 +317,7 @@ fn queue_current(stack_pointer: usize) -> *const Control {
     }
     hub.push(control.work_at(stack_pointer));
     // SAFETY: a running greenlet's body is alive.
-    unsafe { (*control.body.get()).head().set_innermost() };
+    unsafe { (*control.body.get()).head().set_innermost(hub.coroutines) };
     control
 }
 

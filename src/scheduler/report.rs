@@ -26,11 +26,11 @@ pub(super) fn name_greenlets_in_panics() {
                 && !hub.current().is_main()
             {
                 let task = &hub.current().task;
-                eprintln!("\n{}:", Name(task.id, task.name.as_deref()));
+                eprintln!("\n{}:", Name(task.id, task.name()));
                 tracing::error!(
                     target: "rustlet",
                     id = task.id,
-                    name = task.name.as_deref(),
+                    name = task.name(),
                     location = info.location().map(tracing::field::display),
                     message = text(info.payload()).unwrap_or("(no text)"),
                     "panic"

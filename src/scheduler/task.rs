@@ -60,11 +60,52 @@ pub(crate) struct Header {
     /// Its control block: null before its first run and after its end. The hub's thread alone.
     pub(super) control: Cell<*const Control>,
     pub(super) inbox_next: AtomicPtr<Header>,
-    joiners: Mutex<Vec<TaskRef>>,
+    joiners: Mutex<Joiners>,
     pub(crate) id: u64,
-    pub(crate) name: Option<Box<str>>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few tasks have; apart, so that the allocation of a small closure stays within 120
+/// bytes, the largest that glibc's malloc serves from its fast bins.
+#[derive(Debug)]
+struct Extras {
+    name: Option<Box<str>>,
     /// Highest use of the stack in bytes, plus one; 0 if it was not measured.
     high_water: AtomicUsize,
+}
+
+/// Who waits for the end. Mostly nobody or one, which needs no allocation.
+#[derive(Debug, Default)]
+enum Joiners {
+    #[default]
+    None,
+    One(TaskRef),
+    Many(Box<Vec<TaskRef>>),
+}
+
+impl Joiners {
+    fn push(&mut self, joiner: TaskRef) {
+        *self = match mem::take(self) {
+            Joiners::None => Joiners::One(joiner),
+            Joiners::One(first) => Joiners::Many(Box::new(vec![first, joiner])),
+            Joiners::Many(mut all) => {
+                all.push(joiner);
+                Joiners::Many(all)
+            }
+        };
+    }
+
+    fn remove(&mut self, joiner: &TaskRef) {
+        match self {
+            Joiners::One(one) if one.is(joiner) => *self = Joiners::None,
+            Joiners::Many(all) => {
+                if let Some(index) = all.iter().position(|other| other.is(joiner)) {
+                    all.remove(index);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// How a greenlet ended without a value.
@@ -94,6 +135,21 @@ struct VTable {
     take: unsafe fn(NonNull<Header>, *mut ()),
     drop_outcome: unsafe fn(NonNull<Header>),
     free: unsafe fn(NonNull<Header>),
+}
+
+impl VTable {
+    const fn of<F, T>() -> Self
+    where
+        F: FnOnce() -> T,
+    {
+        VTable {
+            run: run::<F, T>,
+            fail: fail::<F, T>,
+            take: take::<F, T>,
+            drop_outcome: drop_outcome::<F, T>,
+            free: free::<F, T>,
+        }
+    }
 }
 
 #[repr(C)]
@@ -139,33 +195,36 @@ impl TaskRef {
         TaskRef::allocate::<fn(), ()>(attributes, 1, Stage::Running)
     }
 
+    #[inline(always)]
     fn allocate<F, T>(attributes: Attributes, refs: usize, stage: Stage<F, T>) -> TaskRef
     where
         F: FnOnce() -> T,
     {
-        let cell = Box::new(TaskCell {
-            header: Header {
-                state: AtomicU32::new(0),
-                size: attributes.size,
-                measure: attributes.measure,
-                refs: AtomicUsize::new(refs),
-                vtable: &VTable {
-                    run: run::<F, T>,
-                    fail: fail::<F, T>,
-                    take: take::<F, T>,
-                    drop_outcome: drop_outcome::<F, T>,
-                    free: free::<F, T>,
-                },
-                shared: attributes.shared,
-                control: Cell::new(core::ptr::null()),
-                inbox_next: AtomicPtr::new(core::ptr::null_mut()),
-                joiners: Mutex::new(Vec::new()),
-                id: attributes.id,
+        let extras = (attributes.name.is_some() || attributes.measure).then(|| {
+            Box::new(Extras {
                 name: attributes.name,
                 high_water: AtomicUsize::new(0),
-            },
-            stage: UnsafeCell::new(stage),
+            })
         });
+        let mut cell = Box::<TaskCell<F, T>>::new_uninit();
+        let place = cell.as_mut_ptr();
+        // SAFETY: the place is the new allocation's; every field is written, one by one, because a copy
+        // of freshly written fields stalls (stores that are not forwarded).
+        unsafe {
+            let header = &raw mut (*place).header;
+            (&raw mut (*header).state).write(AtomicU32::new(0));
+            (&raw mut (*header).size).write(attributes.size);
+            (&raw mut (*header).measure).write(attributes.measure);
+            (&raw mut (*header).refs).write(AtomicUsize::new(refs));
+            (&raw mut (*header).vtable).write(const { &VTable::of::<F, T>() });
+            (&raw mut (*header).shared).write(attributes.shared);
+            (&raw mut (*header).control).write(Cell::new(core::ptr::null()));
+            (&raw mut (*header).inbox_next).write(AtomicPtr::new(core::ptr::null_mut()));
+            (&raw mut (*header).joiners).write(Mutex::new(Joiners::None));
+            (&raw mut (*header).id).write(attributes.id);
+            (&raw mut (*header).extras).write(extras);
+            (&raw mut (*place).stage).write(UnsafeCell::new(stage));
+        }
         TaskRef(NonNull::from(Box::leak(cell)).cast())
     }
 
@@ -249,11 +308,16 @@ impl Clone for TaskRef {
 }
 
 impl Drop for TaskRef {
+    #[inline]
     fn drop(&mut self) {
-        if self.refs.fetch_sub(1, Ordering::Release) != 1 {
-            return;
+        // If this is the last reference, nobody can make another: the expensive subtraction is
+        // not needed. Acquire pairs with the Release of the other drops, as in Arc.
+        if self.refs.load(Ordering::Acquire) != 1 {
+            if self.refs.fetch_sub(1, Ordering::Release) != 1 {
+                return;
+            }
+            fence(Ordering::Acquire);
         }
-        fence(Ordering::Acquire); // pairs with the Release of the other drops, as in Arc
         // SAFETY: this was the last reference.
         unsafe { (self.vtable.free)(self.0) }
     }
@@ -278,11 +342,19 @@ impl Header {
 
     /// Bytes of the stack that were used at most, if it was measured.
     pub(crate) fn high_water(&self) -> Option<usize> {
-        self.high_water.load(Ordering::Acquire).checked_sub(1)
+        let extras = self.extras.as_ref()?;
+        extras.high_water.load(Ordering::Acquire).checked_sub(1)
     }
 
     pub(super) fn set_high_water(&self, bytes: usize) {
-        self.high_water.store(bytes + 1, Ordering::Release);
+        if let Some(extras) = &self.extras {
+            extras.high_water.store(bytes + 1, Ordering::Release);
+        }
+    }
+
+    /// The name that it was given.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extras.as_ref()?.name.as_deref()
     }
 
     /// Adds `joiner` to those woken at the end; false if the task is already done.
@@ -298,15 +370,15 @@ impl Header {
 
     pub(super) fn remove_joiner(&self, joiner: &TaskRef) {
         let mut joiners = self.joiners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = joiners.iter().position(|other| other.is(joiner)) {
-            joiners.remove(index);
-        }
+        joiners.remove(joiner);
     }
 
     fn wake_joiners(&self) {
         let joiners = mem::take(&mut *self.joiners.lock().unwrap_or_else(PoisonError::into_inner));
-        for joiner in joiners {
-            super::park::unpark(&joiner);
+        match joiners {
+            Joiners::None => {}
+            Joiners::One(joiner) => super::park::unpark(&joiner),
+            Joiners::Many(all) => all.iter().for_each(super::park::unpark),
         }
     }
 }
@@ -329,17 +401,21 @@ where
     let outcome = match catch_unwind(AssertUnwindSafe(|| {
         if killed {
             drop(f);
-            Err(Failure::Killed)
+            None
         } else {
-            Ok(f())
+            Some(f())
         }
     })) {
-        Ok(outcome) => outcome,
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => Err(Failure::Killed),
         Err(payload) if payload.is::<Killed>() => Err(Failure::Killed),
         Err(payload) => Err(Failure::Panicked(payload)),
     };
-    // SAFETY: as above; not DONE yet.
-    unsafe { complete::<F, T>(task, outcome) };
+    // SAFETY: as above; not DONE yet. What is overwritten is Running, which has nothing to drop.
+    unsafe {
+        stage.write(Stage::Finished(outcome));
+        announce::<F, T>(task);
+    }
 }
 
 /// Ends a task from outside.
@@ -347,21 +423,24 @@ unsafe fn fail<F, T>(task: NonNull<Header>, failure: Failure)
 where
     F: FnOnce() -> T,
 {
-    // SAFETY: the caller's promise; the old stage (a closure that never ran) is dropped here, on
-    // the hub's thread.
-    unsafe { complete::<F, T>(task, Err(failure)) };
+    // SAFETY: `task` is the header of a live `TaskCell<F, T>`, whose stage is ours (rule 1).
+    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }.stage.get();
+    // SAFETY: as above. What was there may be a closure that never ran; it is dropped here, on the
+    // hub's thread.
+    unsafe {
+        drop_quietly(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
+        announce::<F, T>(task);
+    }
 }
 
-/// Stores the outcome, tells those who wait, and drops it if nobody will ask.
-unsafe fn complete<F, T>(task: NonNull<Header>, outcome: Outcome<T>) {
-    // SAFETY: `task` is the header of a live `TaskCell<F, T>`, whose stage is ours (rule 1).
-    let (header, stage) = unsafe {
-        let cell = task.cast::<TaskCell<F, T>>().as_ref();
-        (&cell.header, cell.stage.get())
-    };
-    // SAFETY: as above.
-    let old = unsafe { mem::replace(&mut *stage, Stage::Finished(outcome)) };
-    drop_quietly(old);
+/// The outcome is stored: tells those who wait, and drops it if nobody will ask.
+#[inline(always)]
+unsafe fn announce<F, T>(task: NonNull<Header>)
+where
+    F: FnOnce() -> T,
+{
+    // SAFETY: the caller's reference keeps the task alive.
+    let header = unsafe { task.as_ref() };
     let before = header.state.fetch_or(DONE, Ordering::AcqRel);
     if before & HAS_JOINERS != 0 {
         header.wake_joiners();

@@ -1,6 +1,6 @@
 //! Stack memory: where coroutines live.
 //!
-//! Stacks come in size classes ([`StackSize`]). Each OS thread has a [`Pool`] of its own, and in
+//! Stacks come in size classes (`StackSize`). Each OS thread has a `Pool` of its own, and in
 //! it each class has its own address space, cut into equal slots:
 //!
 //! ```text
@@ -16,9 +16,9 @@
 //! ```
 //!
 //! A slot is hot (free, its pages kept, last in first out), trimmed (free, its pages given back),
-//! fresh (never used) or live (leased as a [`Slot`]). Creating a coroutine is two steps, so that
+//! fresh (never used) or live (leased as a `Slot`). Creating a coroutine is two steps, so that
 //! `spawn` can report want of memory and still cost nothing until the coroutine first runs:
-//! [`Pool::promise`] obtains address space, mappings and commit charge, [`Pool::take`] redeems it.
+//! `Pool::promise` obtains address space, mappings and commit charge, `Pool::take` redeems it.
 //!
 //! ```text
 //!   promise ──► take ──► Slot ──► give_back
@@ -40,7 +40,7 @@
 //! - Slots of any size: fragment, and need a search. Unused pages of a slot cost nothing, so
 //!   powers of two waste addresses only.
 //! - Giving every stack's pages back at once: 1.1 µs and a page fault on the next use, against
-//!   three nanoseconds for a hot slot.
+//!   a few nanoseconds for a hot slot.
 #![allow(unsafe_code)] // Guards, commits, discards and paints memory; see the invariant above.
 
 mod class;
@@ -59,3 +59,37 @@ pub(crate) use slot::Slot;
 pub use stats::StackStats;
 
 pub use crate::sys::guard::GuardKind;
+
+/// The calling thread's stacks. Cheap: reads counters.
+///
+/// ```
+/// rustlet::spawn(|| ()).join().unwrap();
+/// let stats = rustlet::stack::stats();
+/// assert_eq!((stats.live, stats.pooled), (0, 1));
+/// ```
+pub fn stats() -> StackStats {
+    thread_pool().stats()
+}
+
+/// As [`stats`], with [`StackStats::resident_bytes`] counted. Takes about ten nanoseconds for each
+/// page of every stack ever used.
+pub fn stats_with_resident() -> StackStats {
+    thread_pool().stats_with_resident()
+}
+
+/// Sets how many free stacks keep their memory on the calling thread; the default is 4,096. Beyond
+/// it the oldest half is given back to the system, in batches.
+pub fn set_hot_limit(stacks: usize) {
+    thread_pool().set_hot_limit(stacks);
+}
+
+/// Gives the memory of all free stacks of the calling thread back to the system.
+///
+/// ```
+/// rustlet::spawn(|| ()).join().unwrap();
+/// rustlet::stack::trim();
+/// assert_eq!(rustlet::stack::stats_with_resident().resident_bytes, 0);
+/// ```
+pub fn trim() {
+    thread_pool().trim();
+}

@@ -51,7 +51,7 @@ impl StackSize {
 
     /// The size in bytes, guard included.
     #[inline]
-    pub fn bytes(self) -> usize {
+    pub const fn bytes(self) -> usize {
         1 << self.0
     }
 

@@ -32,6 +32,12 @@ fn lease(pool: &Pool, size: StackSize) -> Slot {
     pool.take(size).expect("a slot")
 }
 
+/// Whether a user-mode emulator runs this: it answers success to any advice. It cannot run this
+/// binary again by its name, and its `mincore` fails on ranges that hold inaccessible pages.
+fn emulated() -> bool {
+    Guards::choose(Some("madvise")).is_err_and(|error| error.to_string().contains("any advice"))
+}
+
 /// Writes to the top of a stack, as a coroutine would.
 fn touch(slot: &Slot, value: usize) {
     // SAFETY: the word below the top of a slot that the caller leases.
@@ -132,7 +138,7 @@ fn a_million_stacks_cost_a_handful_of_mappings() {
     assert_eq!(pool.stats().promised, COUNT);
     let first = pool.take(size).expect("a slot");
     for _ in 1..COUNT {
-        // Leased to the end; the pool is dropped with its slots live, and leaks them.
+        // Never given back.
         let _ = pool.take(size).expect("a slot");
     }
     let stats = pool.stats();
@@ -154,6 +160,8 @@ fn a_million_stacks_cost_a_handful_of_mappings() {
         // tables of half a gigabyte are too much to leak.
         unsafe { mem::unmap(range.start, range.len()) }.expect("unmaps");
     }
+    // Its regions are gone, and their addresses may be somebody else's by now.
+    std::mem::forget(pool);
 }
 
 #[test]
@@ -162,6 +170,9 @@ fn memory_comes_back_after_a_crowd() {
         let Some(pool) = pool(setting) else { continue };
         let page = rustix::param::page_size();
         let size = size(64);
+        if setting == "mprotect" && emulated() {
+            continue; // Resident memory cannot be counted there.
+        }
         pool.set_hot_limit(100);
         for _ in 0..3 {
             let slots: Vec<Slot> = (0..2000).map(|_| lease(&pool, size)).collect();
@@ -319,10 +330,14 @@ fn a_thread_has_one_pool_and_the_end_of_it_still_has_one() {
     .expect("no panic at the thread's end");
 }
 
-/// Runs the test `name` alone in a child process that has `RUSTLET_TEST_CHILD` set.
+/// Runs the test `name` alone in a child process, in which this answers true.
 fn in_child(name: &str, extra: &[(&str, &str)]) -> bool {
     if std::env::var_os("RUSTLET_TEST_CHILD").is_some() {
         return true;
+    }
+    if emulated() {
+        println!("not run: the emulator cannot start this binary again");
+        return false;
     }
     let name = format!(
         "{}::{name}",
@@ -353,8 +368,15 @@ fn a_limited_address_space_gives_smaller_regions_and_then_an_error_that_names_it
     }
     // Chosen before the limit: choosing needs address space too.
     let pool = best();
+    let statm = fs::read_to_string("/proc/self/statm").expect("reads statm");
+    let pages: usize = statm
+        .split(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    let used = (pages * rustix::param::page_size()) as u64;
     let limit = rustix::process::Rlimit {
-        current: Some(512 << 20),
+        current: Some(used + (640 << 20)),
         maximum: None,
     };
     rustix::process::setrlimit(rustix::process::Resource::As, limit).expect("lowers the limit");
@@ -366,7 +388,11 @@ fn a_limited_address_space_gives_smaller_regions_and_then_an_error_that_names_it
             Err(error) => break error,
         }
     };
-    assert!(got >= 20, "{got} stacks of 4 MiB in 512 MiB");
+    // The second region (512 MiB) does not fit; halves of it do.
+    assert!(
+        (140..160).contains(&got),
+        "{got} stacks of 4 MiB in 640 MiB"
+    );
     let text = error.to_string();
     assert!(
         text.contains("4096 KiB") && text.contains("RLIMIT_AS"),
@@ -469,10 +495,8 @@ impl Model {
                     let slot = pool.take(sizes[class]).expect("promised");
                     assert_eq!(slot.size(), sizes[class]);
                     // SAFETY: the slot is leased and empty.
-                    assert!(
-                        unsafe { mem::write_faults(slot.guard_end() - 16) },
-                        "no guard"
-                    );
+                    let faults = unsafe { mem::write_faults(slot.guard_end() - 16) };
+                    assert!(faults, "no guard");
                     self.written += 1;
                     touch(&slot, self.written);
                     let twice = self.live.insert(slot.limit(), (slot, self.written));

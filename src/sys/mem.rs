@@ -189,7 +189,7 @@ pub(crate) unsafe fn no_hugepage(start: usize, len: usize) {
 
 /// Bytes of the range that are in memory, by asking for every page (`mincore`).
 ///
-/// Walks the range: about a nanosecond a page where there are page tables. Pages that are swapped
+/// Walks the range: some ten nanoseconds a page where there are page tables. Pages that are swapped
 /// out do not count. An error (the range is not mapped) counts as nothing resident.
 pub(crate) fn resident_bytes(start: usize, len: usize) -> usize {
     /// Pages per call, so that the buffer stays small however large the range is.

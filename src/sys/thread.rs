@@ -21,9 +21,9 @@ pub(crate) fn has_other_threads() -> bool {
     std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() != 1)
 }
 
-/// Blocks the OS thread until `fd` is readable, `deadline` has come, or a signal arrived.
-pub(crate) fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Nanos>) {
-    let _ = wait_fd(fd, PollFlags::IN, deadline);
+/// Blocks the OS thread until `fd` is readable (true), `deadline` has come, or a signal arrived.
+pub(crate) fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Nanos>) -> bool {
+    wait_fd(fd, PollFlags::IN, deadline).unwrap_or(false)
 }
 
 /// Blocks the OS thread until `fd` is ready for `interest` (true) or `deadline` has come (false).

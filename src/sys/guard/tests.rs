@@ -112,6 +112,24 @@ fn none_must_be_demanded_and_then_nothing_faults() {
 }
 
 #[test]
+fn a_guard_that_does_not_fault_is_not_believed() {
+    // What an emulator does that answers success to everything: nothing.
+    let guards = Guards {
+        kind: GuardKind::None,
+        budget: Budget::unlimited(),
+    };
+    let page = rustix::param::page_size();
+    let start = mem::reserve(2 * page, page).expect("address space");
+    // SAFETY: inside this reservation.
+    let error = unsafe {
+        let error = guards.try_on(start, page).expect_err("nothing faults");
+        mem::unmap(start, 2 * page).expect("unmaps");
+        error
+    };
+    assert!(error.to_string().contains("does not fault"), "{error}");
+}
+
+#[test]
 fn auto_takes_the_best_that_works() {
     let best = available()[0].kind();
     for setting in [None, Some("auto"), Some("")] {

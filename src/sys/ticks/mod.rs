@@ -9,6 +9,6 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub(crate) use aarch64::{now, some_microseconds};
+pub(crate) use aarch64::{now, one_millisecond, some_microseconds};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{now, some_microseconds};
+pub(crate) use x86_64::{now, one_millisecond, some_microseconds};

@@ -12,3 +12,9 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn some_microseconds() -> u64 {
     1 << 16
 }
+
+/// Ticks in about a millisecond: 2,097,152, which is 0.5 ms at 4 GHz and 1 ms at 2 GHz.
+#[inline(always)]
+pub(crate) fn one_millisecond() -> u64 {
+    1 << 21
+}
