@@ -73,7 +73,7 @@ pub mod stack;
 mod sys;
 mod timer;
 
-//RAW pub use coroutine::raw;
+pub use coroutine::raw;
 pub use io::net;
 pub use runtime::run;
 pub use scheduler::{

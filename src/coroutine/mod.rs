@@ -8,7 +8,7 @@
 //!  slot end ─┬─────────────────────┐
 //!            │ colour (0..2 KiB)   │  (slot index mod 32) × 64 bytes: tops differ in cache
 //!  slot top ─┼─────────────────────┤
-//!            │ Body<T>             │  head, corosensei's Coroutine, data T
+//!            │ Body<T>             │  head with corosensei's Coroutine, data T
 //!  base ─────┼─────────────────────┤  ◄ what corosensei sees as the stack's base
 //!            │ frames, downwards   │
 //!            ├─────────────────────┤
@@ -55,39 +55,53 @@ use crate::stack::Slot;
 
 pub(crate) mod arch;
 mod overflow;
-//RAW pub mod raw;
+pub mod raw;
 
 pub(crate) use overflow::prepare_thread;
 
 type Switch = corosensei::Coroutine<(), (), (), Lease>;
 
 /// What every coroutine has, whatever its data: read by [`current`] and by the overflow report.
-#[derive(Debug)]
+///
+/// All that a switch touches of it, and corosensei's link at the stack's base just below, share one cache line:
+/// at a thousand coroutines a second line costs more than the switch.
+#[repr(C, align(16))]
 pub(crate) struct Head {
+    /// [`INTERRUPTED`] and [`NESTED`]; rarely anything but 0.
+    flags: Cell<u8>,
+    switch: UnsafeCell<ManuallyDrop<Switch>>,
+    // What is below this line is cold.
     /// corosensei's handle for suspending; null until the first resume.
     yielder: Cell<*const Yielder<(), ()>>,
-    /// The innermost coroutine that runs on top of this one when it is resumed: itself, unless it
-    /// was suspended from inside another one.
+    /// With [`NESTED`]: the innermost coroutine that ran on top of this one when it was suspended.
     inner: Cell<*const Head>,
-    /// Who was current when this coroutine was resumed.
+    /// Who was current when this coroutine was resumed by [`Coroutine::resume`].
     resumer: Cell<*const Head>,
     limit: usize,
     guard_end: usize,
     size: usize,
     /// See [`Kind::context`].
     context: Option<u64>,
-    /// The kind `T` of the `Body<T>` that this heads; read by [`Head::body`].
+    /// The type of the creator's data.
     kind: TypeId,
     /// Writes what this coroutine is, for the overflow report; called in a signal handler, so it
     /// must not allocate or lock.
     describe: unsafe fn(*const Head, &mut dyn fmt::Write) -> fmt::Result,
 }
 
-/// A coroutine's memory at the top of its slot: the head, the switch and the creator's data.
+/// For the creator's use: something awaits the coroutine when it is resumed.
+const INTERRUPTED: u8 = 1;
+/// The coroutine was suspended from inside another one that it had resumed: see [`Head::inner`].
+const NESTED: u8 = 2;
+/// Bytes below a body, at the base of its stack, that share the line of its head: corosensei's link.
+const LINK: usize = 16;
+
+const _: () = assert!(core::mem::offset_of!(Head, yielder) + LINK <= 64);
+
+/// A coroutine's memory at the top of its slot: the head, and the creator's data.
 #[repr(C)]
 pub(crate) struct Body<T> {
     head: Head,
-    switch: UnsafeCell<ManuallyDrop<Switch>>,
     slot: ManuallyDrop<Slot>,
     pub(crate) data: T,
 }
@@ -126,46 +140,73 @@ struct Lease {
 // `finish`; the part between them holds far more than MIN_STACK_SIZE (a slot is at least
 // 16 KiB), and its low end is a guard (`stack`'s contract).
 unsafe impl Stack for Lease {
+    #[inline]
     fn base(&self) -> StackPointer {
         StackPointer::new(self.base).expect("a slot's base is not null")
     }
+    #[inline]
     fn limit(&self) -> StackPointer {
         StackPointer::new(self.limit).expect("a slot's limit is not null")
     }
 }
 
-thread_local! {
-    static CURRENT: Cell<*const Head> = const { Cell::new(core::ptr::null()) };
+/// This thread's chain of running coroutines.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// The innermost running coroutine; null on the thread's own stack.
+    innermost: Cell<*const Head>,
+    /// What was current when the loop that resumes scheduled coroutines ([`Coroutine::resume_from`]) was
+    /// entered.
+    below_loop: Cell<*const Head>,
+    /// How far corosensei's yielder lies below a body: the same for all coroutines, learnt from each that
+    /// starts. It spares the fast path of a yield the cold line where the pointer is kept.
+    yielder_below: Cell<usize>,
 }
 
-/// The innermost running coroutine's cell of this OS thread.
+thread_local! {
+    static CHAIN: Chain = const {
+        Chain {
+            innermost: Cell::new(core::ptr::null()),
+            below_loop: Cell::new(core::ptr::null()),
+            yielder_below: Cell::new(0),
+        }
+    };
+}
+
+/// This OS thread's chain.
 ///
 /// The address is valid on this thread for as long as the thread lives. Not inlined, so that no
 /// compiler carries a thread's address across a switch (arch-notes, "Thread-locals").
 #[inline(never)]
-pub(crate) fn current_cell() -> *const Cell<*const Head> {
-    CURRENT.with(|cell| cell as *const _)
+pub(crate) fn current_cell() -> *const Chain {
+    CHAIN.with(|chain| chain as *const _)
 }
 
 /// The innermost running coroutine, or null on the OS thread's own stack.
 #[inline(never)]
 pub(crate) fn current() -> *const Head {
-    CURRENT.with(Cell::get)
+    CHAIN.with(|chain| chain.innermost.get())
+}
+
+/// Visits the running coroutines of this thread from the innermost outwards, until `visit` gives
+/// something. Usable in a signal handler if `visit` is.
+fn find_running<R>(mut visit: impl FnMut(&Head) -> Option<R>) -> Option<R> {
+    let mut head = current();
+    while !head.is_null() {
+        // SAFETY: the chain consists of running coroutines of this thread, whose heads are alive.
+        let here = unsafe { &*head };
+        if let Some(found) = visit(here) {
+            return Some(found);
+        }
+        head = here.resumer();
+    }
+    None
 }
 
 /// Whose code this is: the number of the innermost scheduled greenlet, 0 for the thread's own code.
 /// Raw greenlets count as part of whoever runs them.
 pub(crate) fn context() -> u64 {
-    let mut head = current();
-    while !head.is_null() {
-        // SAFETY: the chain from `current` consists of running coroutines of this thread.
-        let here = unsafe { &*head };
-        if let Some(id) = here.context {
-            return id;
-        }
-        head = here.resumer.get();
-    }
-    0
+    find_running(|head| head.context).unwrap_or(0)
 }
 
 impl<T: Kind> Coroutine<T> {
@@ -188,7 +229,7 @@ impl<T: Kind> Coroutine<T> {
         context: Option<u64>,
         write: impl FnOnce(*mut T),
     ) -> Self {
-        let address = (slot.top() - size_of::<Body<T>>()) & !63;
+        let address = ((slot.top() - size_of::<Body<T>>() - LINK) & !63) + LINK;
         let (limit, guard_end, size) = (slot.limit(), slot.guard_end(), slot.size().bytes());
         let body = NonNull::new(core::ptr::with_exposed_provenance_mut::<Body<T>>(address))
             .expect("a slot's top is not null");
@@ -198,19 +239,21 @@ impl<T: Kind> Coroutine<T> {
             limit,
         };
         let place = body.as_ptr();
-        // SAFETY: `address` is 64-aligned, inside the slot that the body owns from here on, above
+        // SAFETY: `address` is 16-aligned, inside the slot that the body owns from here on, above
         // the base that corosensei uses; nobody else refers to it. Every field is written.
         unsafe {
-            (&raw mut (*place).switch).write(UnsafeCell::new(ManuallyDrop::new(
+            (&raw mut (*place).head.switch).write(UnsafeCell::new(ManuallyDrop::new(
                 Switch::with_stack(lease, move |yielder, ()| entry.run(yielder)),
             )));
             (&raw mut (*place).head.yielder).write(Cell::new(core::ptr::null()));
-            (&raw mut (*place).head.inner).write(Cell::new(place.cast()));
+            (&raw mut (*place).head.inner).write(Cell::new(core::ptr::null()));
+            (&raw mut (*place).head.flags).write(Cell::new(0));
             (&raw mut (*place).head.resumer).write(Cell::new(core::ptr::null()));
             (&raw mut (*place).head.limit).write(limit);
             (&raw mut (*place).head.guard_end).write(guard_end);
             (&raw mut (*place).head.size).write(size);
             (&raw mut (*place).head.context).write(context);
+            (&raw mut (*place).head.kind).write(TypeId::of::<T>());
             (&raw mut (*place).head.describe).write(describe::<T>);
             (&raw mut (*place).slot).write(ManuallyDrop::new(slot));
             write(&raw mut (*place).data);
@@ -253,44 +296,74 @@ impl<T> Coroutine<T> {
     /// Runs the coroutine until it suspends or finishes.
     ///
     /// # Safety
-    /// Called on the OS thread that created it, which `cell` ([`current_cell`]) belongs to; the
-    /// coroutine is created or suspended (not running, not finished).
+    /// Called on the OS thread that created it, which `chain` ([`current_cell`]) belongs to; the
+    /// coroutine is created or suspended (not running, not finished). It is no scheduled coroutine.
     #[inline(always)]
-    pub(crate) unsafe fn resume(&self, cell: *const Cell<*const Head>) -> State {
-        // SAFETY: the caller's promise; `cell` is this thread's.
+    pub(crate) unsafe fn resume(&self, chain: *const Chain) -> State {
+        // SAFETY: the caller's promise; the body is alive until `finish`.
         unsafe {
-            let outer = (*cell).get();
-            let state = self.resume_from(outer, cell);
-            (*cell).set(outer);
+            let outer = (*chain).innermost.get();
+            (*self.body.as_ptr()).head.resumer.set(outer);
+            let state = self.resume_from(chain);
+            (*chain).innermost.set(outer);
             state
         }
     }
 
-    /// As [`Coroutine::resume`] for a loop that resumes many from one place: `outer` is what was
-    /// current before the loop, and the loop itself restores it at its end.
+    /// As [`Coroutine::resume`] for the loop that resumes scheduled coroutines: [`Loop`] has
+    /// noted what is current outside of it, and restores it at the end.
     ///
     /// # Safety
-    /// As [`Coroutine::resume`].
+    /// As [`Coroutine::resume`]; inside a [`Loop`], for a scheduled coroutine.
     #[inline(always)]
-    pub(crate) unsafe fn resume_from(
-        &self,
-        outer: *const Head,
-        cell: *const Cell<*const Head>,
-    ) -> State {
+    pub(crate) unsafe fn resume_from(&self, chain: *const Chain) -> State {
         // SAFETY: the body is alive until `finish`, which is not called while it runs; the
         // `&mut Switch` is unique, because a running coroutine is not resumed again and nothing else
-        // touches `switch`; `cell` is this thread's.
+        // touches `switch`; `chain` is this thread's.
         unsafe {
-            let body = self.body.as_ptr();
-            let head = &(*body).head;
-            head.resumer.set(outer);
-            (*cell).set(head.inner.get());
-            let switch: &mut Switch = &mut *(*body).switch.get();
+            let head = &(*self.body.as_ptr()).head;
+            (*chain).innermost.set(if head.flags.get() & NESTED == 0 {
+                head
+            } else {
+                head.leave_nested()
+            });
+            let switch: &mut Switch = &mut *head.switch.get();
             match switch.resume(()) {
                 corosensei::CoroutineResult::Yield(()) => State::Suspended,
                 corosensei::CoroutineResult::Return(()) => State::Finished,
             }
         }
+    }
+}
+
+/// A stretch of the loop that resumes scheduled coroutines.
+pub(crate) struct Loop {
+    chain: *const Chain,
+    outer: *const Head,
+    below: *const Head,
+}
+
+impl Loop {
+    /// # Safety
+    /// `chain` is this thread's.
+    pub(crate) unsafe fn enter(chain: *const Chain) -> Self {
+        // SAFETY: the caller's promise.
+        let here = unsafe { &*chain };
+        let outer = here.innermost.get();
+        Loop {
+            chain,
+            outer,
+            below: here.below_loop.replace(outer),
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // SAFETY: `enter`'s promise.
+        let here = unsafe { &*self.chain };
+        here.innermost.set(self.outer);
+        here.below_loop.set(self.below);
     }
 }
 
@@ -317,6 +390,9 @@ impl<T: Kind> Entry<T> {
         // which comes after this returns.
         let body = unsafe { self.0.as_ref() };
         body.head.yielder.set(yielder);
+        let below = core::ptr::from_ref(body).addr() - core::ptr::from_ref(yielder).addr();
+        // SAFETY: this thread's.
+        unsafe { &*current_cell() }.yielder_below.set(below);
         T::enter(body);
     }
 }
@@ -332,27 +408,96 @@ impl<T: Kind> Entry<T> {
 /// [`Head::set_innermost`] was called since it was resumed.
 #[inline(always)]
 pub(crate) unsafe fn suspend(head: &Head) {
-    // SAFETY: by the precondition the coroutine was resumed, so `yielder` points at
-    // corosensei's yielder at the base of its stack, valid until it finishes.
-    unsafe { (*head.yielder.get()).suspend(()) }
+    // SAFETY: the caller's promise.
+    unsafe { suspend_at(head.yielder.get()) }
 }
 
+/// As [`suspend`], by the coroutine's yielder ([`Head::yielder_near`]).
+///
+/// # Safety
+/// As [`suspend`].
+#[inline(always)]
+pub(crate) unsafe fn suspend_at(yielder: YielderPointer) {
+    // SAFETY: by the precondition the coroutine was resumed, so this points at
+    // corosensei's yielder at the base of its stack, valid until it finishes.
+    unsafe { (*yielder).suspend(()) }
+}
+
+/// corosensei's handle for suspending one coroutine.
+pub(crate) type YielderPointer = *const Yielder<(), ()>;
+
 impl Head {
+    /// The yielder of this coroutine, which has been started, without touching cold memory.
+    ///
+    /// # Safety
+    /// `chain` is this thread's [`current_cell`].
+    #[inline(always)]
+    pub(crate) unsafe fn yielder_near(&self, chain: *const Chain) -> YielderPointer {
+        // SAFETY: the caller's promise.
+        let below = unsafe { (*chain).yielder_below.get() };
+        let near = core::ptr::from_ref(self)
+            .wrapping_byte_sub(below)
+            .cast::<Yielder<(), ()>>();
+        debug_assert_eq!(near, self.yielder.get());
+        near
+    }
+
+    /// Whether the creator set the flag.
+    #[inline(always)]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.flags.get() & INTERRUPTED != 0
+    }
+
+    /// Sets or clears the creator's flag.
+    pub(crate) fn set_interrupted(&self, interrupted: bool) {
+        let others = self.flags.get() & !INTERRUPTED;
+        self.flags.set(others | u8::from(interrupted));
+    }
+
+    #[cold]
+    fn leave_nested(&self) -> *const Head {
+        self.flags.set(self.flags.get() & !NESTED);
+        self.inner.get()
+    }
+
+    #[cold]
+    fn enter_nested(&self, innermost: *const Head) {
+        self.flags.set(self.flags.get() | NESTED);
+        self.inner.set(innermost);
+    }
+
+    /// Whether this coroutine itself is the one that runs innermost: then there is nothing to remember.
+    ///
+    /// # Safety
+    /// `chain` is this thread's [`current_cell`].
+    #[inline(always)]
+    pub(crate) unsafe fn is_innermost(&self, chain: *const Chain) -> bool {
+        // SAFETY: the caller's promise; the chain lives as long as its thread.
+        core::ptr::eq(unsafe { (*chain).innermost.get() }, self)
+    }
+
     /// Remembers which coroutine runs innermost on top of this one. Called before every [`suspend`], apart
     /// from it so that it may be done behind a call while the suspend itself is inlined.
     ///
     /// # Safety
-    /// `cell` is this thread's [`current_cell`].
+    /// `chain` is this thread's [`current_cell`].
     #[inline(always)]
-    pub(crate) unsafe fn set_innermost(&self, cell: *const Cell<*const Head>) {
-        // SAFETY: the caller's promise; the cell lives as long as its thread.
-        self.inner.set(unsafe { (*cell).get() });
+    pub(crate) unsafe fn set_innermost(&self, chain: *const Chain) {
+        // SAFETY: the caller's promise; the chain lives as long as its thread.
+        let innermost = unsafe { (*chain).innermost.get() };
+        if !core::ptr::eq(innermost, self) {
+            self.enter_nested(innermost);
+        }
     }
 
-    /// Who was current when this coroutine was resumed; null for an OS thread's own stack.
+    /// Who was current when this running coroutine was resumed; null for an OS thread's own stack.
     #[inline]
     pub(crate) fn resumer(&self) -> *const Head {
-        self.resumer.get()
+        match self.context {
+            // SAFETY: this thread's.
+            Some(_) => unsafe { &*current_cell() }.below_loop.get(),
+            None => self.resumer.get(),
+        }
     }
 
     /// See [`Kind::context`].
@@ -381,6 +526,16 @@ impl Head {
 unsafe fn describe<T: Kind>(head: *const Head, out: &mut dyn fmt::Write) -> fmt::Result {
     // SAFETY: `Body` is `repr(C)` with its head first, so the addresses are equal.
     unsafe { (*head.cast::<Body<T>>()).data.describe(out) }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("limit", &self.limit)
+            .field("size", &self.size)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> fmt::Debug for Coroutine<T> {

@@ -25,19 +25,15 @@ pub(crate) fn prepare_thread() {
 
 /// Called with the address of a fault; returns if it is no overflow of a running coroutine.
 fn report_if_overflow(address: usize) {
-    let mut head = super::current();
-    while !head.is_null() {
-        // SAFETY: the chain from `current` consists of running coroutines of this thread, whose
-        // heads are alive and not written while this handler interrupts their thread.
-        let here = unsafe { &*head };
-        if (here.limit..here.guard_end).contains(&address) {
-            let mut out = signal::StderrWriter::new();
-            let _ = write_report(here, &mut out);
-            out.flush();
-            signal::abort();
+    super::find_running(|head| -> Option<()> {
+        if !(head.limit..head.guard_end).contains(&address) {
+            return None;
         }
-        head = here.resumer.get();
-    }
+        let mut out = signal::StderrWriter::new();
+        let _ = write_report(head, &mut out);
+        out.flush();
+        signal::abort()
+    });
 }
 
 fn write_report(head: &Head, out: &mut signal::StderrWriter) -> fmt::Result {

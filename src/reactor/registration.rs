@@ -80,16 +80,16 @@ impl Registration {
         expired: impl FnOnce() -> io::Error,
         mut op: impl FnMut() -> Result<T, Errno>,
     ) -> io::Result<T> {
+        // Before the operation, never after it: what it has moved must not be lost to a kill, and what it
+        // says about readiness (`exhausted`) is old once the hub has fetched events.
+        spend_budget();
         if self.closed.load(Ordering::Acquire) {
             return Err(Errno::BADF.into());
         }
         if self.may_try(interest) {
             match retry(&mut op) {
                 Err(Errno::AGAIN) => self.clear(interest, true),
-                done => {
-                    spend_budget();
-                    return done.map_err(Into::into);
-                }
+                done => return done.map_err(Into::into),
             }
         }
         let deadline = Deadline::new(deadline());

@@ -16,8 +16,8 @@ use crate::coroutine::{Body, Kind};
 /// A greenlet's state while it has a stack.
 #[derive(Debug)]
 pub(crate) struct Control {
-    /// It must raise at its next suspension: a kill or an elapsed scope is pending.
-    pub(super) interrupted: Cell<bool>,
+    /// [`Control::interrupted`] of the thread's own code, which has no head.
+    main_interrupted: Cell<bool>,
     /// An interrupt was raised at the entry of a wait before.
     pub(super) raised: Cell<bool>,
     /// It is off the run queue, until it is unparked.
@@ -26,8 +26,6 @@ pub(crate) struct Control {
     pub(super) notified: Cell<bool>,
     /// It is in the hub's list of greenlets.
     linked: Cell<bool>,
-    /// Operations that may still succeed without suspending before it must let others run.
-    pub(super) budget: Cell<u32>,
     /// Where its stack pointer was when it parked: a hint for prefetching.
     pub(super) stack_pointer: Cell<usize>,
     /// Why it is parked.
@@ -47,7 +45,7 @@ impl Control {
         let mut place = core::mem::MaybeUninit::uninit();
         // SAFETY: `init` fills its place.
         unsafe {
-            Control::init(place.as_mut_ptr(), task, ptr::null(), false, false);
+            Control::init(place.as_mut_ptr(), task, ptr::null(), false);
             place.assume_init()
         }
     }
@@ -61,17 +59,15 @@ impl Control {
         place: *mut Control,
         task: TaskRef,
         body: *const Body<Control>,
-        interrupted: bool,
         notified: bool,
     ) {
         // SAFETY: the caller's promise; every field is written.
         unsafe {
-            (&raw mut (*place).interrupted).write(Cell::new(interrupted));
+            (&raw mut (*place).main_interrupted).write(Cell::new(false));
             (&raw mut (*place).raised).write(Cell::new(false));
             (&raw mut (*place).parked).write(Cell::new(false));
             (&raw mut (*place).notified).write(Cell::new(notified));
             (&raw mut (*place).linked).write(Cell::new(false));
-            (&raw mut (*place).budget).write(Cell::new(super::BUDGET));
             (&raw mut (*place).stack_pointer).write(Cell::new(0));
             (&raw mut (*place).reason).write(Cell::new(WaitReason::NONE));
             (&raw mut (*place).scope).write(Cell::new(ptr::null()));
@@ -79,6 +75,25 @@ impl Control {
             (&raw mut (*place).task).write(task);
             (&raw mut (*place).next).write(Cell::new(ptr::null()));
             (&raw mut (*place).previous).write(Cell::new(ptr::null()));
+        }
+    }
+
+    /// It must raise at its next suspension: a kill or an elapsed scope is pending. Kept in
+    /// the coroutine's head, on the line that a switch touches.
+    #[inline(always)]
+    pub(super) fn interrupted(&self) -> bool {
+        // SAFETY: a control block lies in the body that `body` points at.
+        match unsafe { self.body.get().as_ref() } {
+            Some(body) => body.head().is_interrupted(),
+            None => self.main_interrupted.get(),
+        }
+    }
+
+    pub(super) fn set_interrupted(&self, pending: bool) {
+        // SAFETY: as above.
+        match unsafe { self.body.get().as_ref() } {
+            Some(body) => body.head().set_interrupted(pending),
+            None => self.main_interrupted.set(pending),
         }
     }
 

@@ -34,7 +34,7 @@ use super::inbox::Shared;
 use super::park::EARLY_TOKEN;
 use super::queue::{Address, RunQueue, Work};
 use super::task::{Attributes, DONE, Failure, Header, KILLED, TaskRef};
-use crate::coroutine::{self, Body, Coroutine, Head, State};
+use crate::coroutine::{self, Body, Chain, Coroutine, Loop, State};
 use crate::stack::{Pool, StackSize};
 use crate::sys::{clock, ticks};
 
@@ -66,8 +66,11 @@ pub(crate) struct Hub {
     current: Cell<*const Control>,
     /// The control block of the code on the thread's own stack.
     main: Control,
-    /// The coroutine layer's cell of this thread.
-    pub(super) coroutines: *const Cell<*const Head>,
+    /// The coroutine layer's chain of this thread.
+    pub(super) chain: *const Chain,
+    /// Operations that the running greenlet may still do without suspending before it must let
+    /// others run.
+    pub(super) budget: Cell<u32>,
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
     last_poll: Cell<u64>,
@@ -162,7 +165,8 @@ fn make() -> &'static Hub {
         urgent: UnsafeCell::new(RunQueue::new()),
         current: Cell::new(ptr::null()),
         main: Control::for_main(main),
-        coroutines: coroutine::current_cell(),
+        chain: coroutine::current_cell(),
+        budget: Cell::new(super::BUDGET),
         turn_left: Cell::new(0),
         last_poll: Cell::new(0),
         list: List::new(),
@@ -195,11 +199,28 @@ impl Hub {
         unsafe { &*self.current.get() }
     }
 
+    /// The running greenlet's body; `None` for the thread's own code. Computed, not loaded.
+    #[inline(always)]
+    pub(super) fn current_body(&self) -> Option<NonNull<Body<Control>>> {
+        let control = self.current.get();
+        if ptr::eq(control, &raw const self.main) {
+            return None;
+        }
+        NonNull::new(Body::around(control).cast_mut())
+    }
+
     /// Appends to the run queue.
     #[inline]
     pub(super) fn push(&self, entry: Entry) {
         // SAFETY: the queue is the thread's own, and no method of it calls back.
         unsafe { (*self.queue.get()).push(entry) }
+    }
+
+    /// Appends to the run queue, unless it would have to grow.
+    #[inline(always)]
+    pub(super) fn push_if_room(&self, entry: Entry) -> bool {
+        // SAFETY: as in `push`.
+        unsafe { (*self.queue.get()).push_if_room(entry) }
     }
 
     #[inline]
@@ -375,18 +396,13 @@ impl Hub {
     }
 
     #[inline(always)]
-    fn resume(
-        &self,
-        body: NonNull<Body<Control>>,
-        outer: *const Head,
-        cell: *const Cell<*const Head>,
-    ) {
-        // SAFETY: an entry of the queue names a suspended greenlet of this thread, once.
+    fn resume(&self, body: NonNull<Body<Control>>) {
+        self.budget.set(super::BUDGET);
+        // SAFETY: an entry of the queue names a suspended greenlet of this thread, once; `Frame`
+        // holds the Loop.
         let finished = unsafe {
-            let control = &raw const (*body.as_ptr()).data;
-            self.current.set(control);
-            (*control).budget.set(super::BUDGET);
-            Coroutine::from_body(body).resume_from(outer, cell) == State::Finished
+            self.current.set(&raw const (*body.as_ptr()).data);
+            Coroutine::from_body(body).resume_from(self.chain) == State::Finished
         };
         if finished {
             self.reap(body);
@@ -394,12 +410,7 @@ impl Hub {
     }
 
     /// Gives a greenlet its stack and runs it.
-    fn start(
-        &self,
-        task: NonNull<Header>,
-        outer: *const Head,
-        cell: *const Cell<*const Head>,
-    ) {
+    fn start(&self, task: NonNull<Header>) {
         // SAFETY: the queue's entry held this reference.
         let task = unsafe { TaskRef::from_raw(task) };
         let slot = match self.pool.take(task.size) {
@@ -423,14 +434,17 @@ impl Hub {
         // SAFETY: `init` fills its place, does not unwind, and the context is the task's number.
         let coroutine = unsafe {
             Coroutine::create_with(slot, Some(id), |place| {
-                Control::init(place, task, Body::around(place), killed, notified);
+                Control::init(place, task, Body::around(place), notified);
             })
         };
         let body = coroutine.body();
         // SAFETY: just made, and alive until `reap`.
         let control = unsafe { &(*body.as_ptr()).data };
+        if killed {
+            control.set_interrupted(true);
+        }
         control.task.control.set(control);
-        self.resume(body, outer, cell);
+        self.resume(body);
     }
 
     /// Takes back what a finished greenlet held.
@@ -662,20 +676,20 @@ impl Entry {
     }
 }
 
-/// A stretch of the loop: what was current when it began, which it restores at its end.
+/// A stretch of the hub's loop; what was current before is restored at its end.
 struct Frame<'a> {
     hub: &'a Hub,
-    outer: *const Head,
     ran: u64,
+    _loop: Loop,
 }
 
 impl<'a> Frame<'a> {
     fn new(hub: &'a Hub) -> Self {
         Frame {
             hub,
-            // SAFETY: the hub's own thread's cell, which lives as long as the thread.
-            outer: unsafe { (*hub.coroutines).get() },
             ran: 0,
+            // SAFETY: the hub's own thread's chain.
+            _loop: unsafe { Loop::enter(hub.chain) },
         }
     }
 
@@ -683,10 +697,9 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     fn run(&mut self, work: Entry) -> bool {
         self.ran += 1;
-        let cell = self.hub.coroutines;
         match work {
-            Work::Resume { body, .. } => self.hub.resume(body, self.outer, cell),
-            Work::Start(task) => self.hub.start(task, self.outer, cell),
+            Work::Resume { body, .. } => self.hub.resume(body),
+            Work::Start(task) => self.hub.start(task),
             Work::Main => return true,
         }
         false
@@ -696,8 +709,6 @@ impl<'a> Frame<'a> {
 impl Drop for Frame<'_> {
     fn drop(&mut self) {
         let hub = self.hub;
-        // SAFETY: as in `new`.
-        unsafe { (*hub.coroutines).set(self.outer) };
         hub.current.set(&raw const hub.main);
         hub.switches.set(hub.switches.get() + self.ran);
     }

@@ -110,7 +110,7 @@ pub(crate) fn hit(task: &TaskRef, id: ScopeId) {
     // SAFETY: as above.
     if let Some(scope) = unsafe { scope.as_ref() } {
         scope.hit.set(true);
-        control.interrupted.set(true);
+        control.set_interrupted(true);
         park::unpark(task);
     }
 }
@@ -151,7 +151,7 @@ impl Control {
             }
             scope = here.outer.get();
         }
-        self.interrupted.set(false);
+        self.set_interrupted(false);
     }
 
     /// Recomputes `interrupted` after a scope has gone.
@@ -164,7 +164,7 @@ impl Control {
             pending = here.hit.get();
             scope = here.outer.get();
         }
-        self.interrupted.set(pending);
+        self.set_interrupted(pending);
     }
 }
 
@@ -173,7 +173,7 @@ impl Hub {
     pub(super) fn note_kill(&self, task: &TaskRef) {
         // SAFETY: on the hub's thread a non-null `control` is that of a live greenlet.
         match unsafe { task.control.get().as_ref() } {
-            Some(control) => control.interrupted.set(true),
+            Some(control) => control.set_interrupted(true),
             None => self.hasten(task.id),
         }
     }

@@ -48,12 +48,12 @@ pub(crate) const BUDGET: u32 = 128;
 /// Counts one operation that succeeded without suspending; yields when the budget is used up.
 #[inline]
 pub(crate) fn spend_budget() {
-    let control = hub::current_control();
-    match control.budget.get() {
+    let budget = &hub::get().budget;
+    match budget.get() {
         0 => {
-            control.budget.set(BUDGET);
+            budget.set(BUDGET);
             yield_now();
         }
-        left => control.budget.set(left - 1),
+        left => budget.set(left - 1),
     }
 }

@@ -33,7 +33,7 @@
 #![allow(unsafe_code)] // Reads a task's control block, which its hub owns.
 
 use core::fmt;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
 use super::control::Control;
@@ -41,7 +41,7 @@ use super::deadlock::Deadlock;
 use super::hub::{self, Hub};
 use super::queue::Work;
 use super::task::{DONE, IN_INBOX, TaskRef};
-use crate::coroutine::{self, arch::stack_pointer};
+use crate::coroutine::{self, Head, YielderPointer, arch::stack_pointer};
 
 /// An unpark that came before the greenlet's first run.
 pub(super) const EARLY_TOKEN: u32 = 1 << 5;
@@ -124,7 +124,7 @@ pub(crate) enum ParkError {
 pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
     let hub = hub::get_inlined();
     let control = hub.current();
-    if control.interrupted.get() {
+    if control.interrupted() {
         hub.raise_at_entry(control);
     }
     if control.notified.replace(false) {
@@ -152,7 +152,7 @@ pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
     }
     control.parked.set(false);
     control.notified.set(false);
-    if control.interrupted.get() {
+    if control.interrupted() {
         control.raise();
     }
     result
@@ -239,7 +239,7 @@ impl Control {
 
     #[inline]
     fn work_at(&self, stack_pointer: usize) -> super::hub::Entry {
-        match ptr::NonNull::new(self.body.get().cast_mut()) {
+        match NonNull::new(self.body.get().cast_mut()) {
             Some(body) => Work::Resume {
                 body,
                 stack_pointer,
@@ -256,7 +256,7 @@ impl Control {
         // SAFETY: a running greenlet's body is alive; the caller's promise is `suspend`'s.
         unsafe {
             let head = (*self.body.get()).head();
-            head.set_innermost(hub.coroutines);
+            head.set_innermost(hub.chain);
             coroutine::suspend(head);
         }
     }
@@ -292,46 +292,82 @@ impl Control {
 #[inline(always)]
 pub fn yield_now() {
     // The suspend itself is inlined into the caller: behind a call it costs a mispredicted return.
-    let control = queue_current(stack_pointer());
-    if control.is_null() {
-        return;
+    if let Some((head, yielder)) = queue_current(stack_pointer()) {
+        // SAFETY: `queue_current` returned the current greenlet's, after pushing its entry.
+        unsafe { leave(head, yielder) }
     }
-    // SAFETY: `queue_current` returned the current greenlet and pushed its entry.
-    unsafe { leave(control) }
 }
 
-/// Pushes the current greenlet to the end of the queue; null if there is nothing left to do.
+/// Pushes the current greenlet to the end of the queue; `None` if there is nothing left to do.
+///
+/// Of what lies on the greenlet's stack it touches the head alone, and it uses little of the stack
+/// itself: whatever is rare is a tail call. A further cache line costs more than the switch when there
+/// are many greenlets.
 #[inline(never)]
-fn queue_current(stack_pointer: usize) -> *const Control {
-    let hub = hub::get_inlined();
-    let control = hub.current();
+fn queue_current(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)> {
     if std::thread::panicking() {
-        return ptr::null();
+        return None;
     }
-    if control.is_main() {
-        hub.let_others_run(control);
-        if control.interrupted.get() {
-            control.raise();
+    let Some(hub) = hub::existing_inlined() else {
+        return queue_current_rarely(stack_pointer);
+    };
+    let Some(body) = hub.current_body() else {
+        return queue_current_rarely(stack_pointer);
+    };
+    let work = Work::Resume {
+        body,
+        stack_pointer,
+    };
+    // SAFETY: a running greenlet's body is alive; the chain is the hub's own thread's.
+    unsafe {
+        let head = body.as_ref().head();
+        if !head.is_innermost(hub.chain) || !hub.push_if_room(work) {
+            return queue_current_rarely(stack_pointer);
         }
-        return ptr::null();
+        Some((NonNull::from(head), head.yielder_near(hub.chain)))
     }
-    hub.push(control.work_at(stack_pointer));
-    // SAFETY: a running greenlet's body is alive.
-    unsafe { (*control.body.get()).head().set_innermost(hub.coroutines) };
-    control
+}
+/// # Safety
+/// `head` and `yielder` are those of the hub's current greenlet, which is in the run queue, and the caller runs on its stack
+/// or one nested in it.
+#[inline(always)]
+unsafe fn leave(head: NonNull<Head>, yielder: YielderPointer) {
+    // SAFETY: the caller's promise; a running greenlet's head is alive.
+    unsafe {
+        coroutine::suspend_at(yielder);
+        if head.as_ref().is_interrupted() {
+            raise_current();
+        }
+    }
 }
 
-/// # Safety
-/// `control` is the hub's current greenlet, in the run queue, and the caller runs on its stack or
-/// one nested in it.
-#[inline(always)]
-unsafe fn leave(control: *const Control) {
-    // SAFETY: the caller's promise; a running greenlet's control block is alive.
-    unsafe {
-        let control = &*control;
-        coroutine::suspend((*control.body.get()).head());
-        if control.interrupted.get() {
+#[cold]
+#[inline(never)]
+fn raise_current() {
+    hub::get_inlined().current().raise();
+}
+
+/// [`queue_current`] with all that it does not do itself.
+#[cold]
+#[inline(never)]
+fn queue_current_rarely(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)> {
+    let hub = hub::get_inlined();
+    let Some(body) = hub.current_body() else {
+        let control = hub.current();
+        hub.let_others_run(control);
+        if control.interrupted() {
             control.raise();
         }
+        return None;
+    };
+    hub.push(Work::Resume {
+        body,
+        stack_pointer,
+    });
+    // SAFETY: as in `queue_current`.
+    unsafe {
+        let head = body.as_ref().head();
+        head.set_innermost(hub.chain);
+        Some((NonNull::from(head), head.yielder_near(hub.chain)))
     }
 }

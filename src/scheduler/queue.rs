@@ -11,7 +11,7 @@
 use crate::coroutine::arch::prefetch;
 
 /// How many entries ahead of the running one the hub prefetches.
-const AHEAD: usize = 4;
+const AHEAD: usize = 6;
 /// Entries of the first allocation.
 const FIRST: usize = 64;
 
@@ -74,10 +74,23 @@ impl<B: Address, F: Address> RunQueue<B, F> {
 
     #[inline]
     pub(super) fn push(&mut self, work: Work<B, F>) {
-        if self.len() == self.ring.len() {
+        if !self.push_if_room(work) {
             self.grow();
+            self.push_if_room(work);
         }
-        let entry = match work {
+    }
+
+    /// Appends, unless the ring is full.
+    #[inline(always)]
+    pub(super) fn push_if_room(&mut self, work: Work<B, F>) -> bool {
+        let capacity = self.ring.len();
+        let Some(slot) = self.ring.get_mut(self.tail & capacity.wrapping_sub(1)) else {
+            return false; // nothing is allocated yet
+        };
+        if self.tail.wrapping_sub(self.head) == capacity {
+            return false;
+        }
+        *slot = match work {
             Work::Resume {
                 body,
                 stack_pointer,
@@ -94,9 +107,8 @@ impl<B: Address, F: Address> RunQueue<B, F> {
                 stack_pointer: 0,
             },
         };
-        let mask = self.ring.len() - 1;
-        self.ring[self.tail & mask] = entry;
         self.tail = self.tail.wrapping_add(1);
+        true
     }
 
     /// Takes the next entry, and prefetches for the one a few behind it.
@@ -110,12 +122,10 @@ impl<B: Address, F: Address> RunQueue<B, F> {
         // Beyond the tail this reads an old entry: a prefetch of anything is harmless.
         let later = self.ring[self.head.wrapping_add(AHEAD) & mask];
         if later.stack_pointer != 0 {
-            // Three lines of control block and the two lines of the innermost frames.
+            // The head's line, and the innermost frame with the few words that the switch pushed.
             prefetch(later.word);
-            prefetch(later.word + 64);
-            prefetch(later.word + 128);
-            prefetch(later.stack_pointer);
-            prefetch(later.stack_pointer + 64);
+            prefetch(later.stack_pointer - 24);
+            prefetch(later.stack_pointer + 40);
         } else {
             prefetch(later.word & !1);
         }

@@ -1,0 +1,502 @@
+//! Transfer of control between raw greenlets: the loop, and leaving and arriving.
+//!
+//! corosensei resumes and suspends; it cannot go from one coroutine to another. So the code that
+//! stands outside of all greenlets of a family and switches into one, the *root*, runs a loop on its
+//! own stack ([`drive`]). A greenlet that switches to another tells the loop whom, and suspends to
+//! it; the loop resumes that one:
+//!
+//! ```text
+//!  root's stack         │ a's stack             │ b's stack
+//!  a.switch(1)          │                       │
+//!    drive: resume a ───┼─► arrive: 1           │
+//!                       │   b.switch(2): depart │
+//!    next = b       ◄───┼── suspend             │
+//!    resume b       ────┼───────────────────────┼─► arrive: 2
+//!                       │                       │   main.switch(3): depart
+//!    next = main    ◄───┼───────────────────────┼── suspend
+//!  returns 3            │                       │
+//! ```
+//!
+//! The loop's state is a [`Run`] in its frame. Whoever leaves puts the [`Parcel`] (a value or what
+//! is to be raised) and the destination there; whoever arrives takes the parcel, and drops the
+//! handle of the one that was left, which unwinds that one if it was the last handle.
+//!
+//! # Several roots
+//! A family has one value type, and greenlets of other families may run in between. Which greenlet
+//! runs is found by walking from the innermost coroutine outwards ([`here`]), so *inside* is a fact
+//! about the stacks, not about a table. A greenlet may be resumed by one root now and by another
+//! later; "main" then is the root of now. What cannot be is resuming one that is in the middle of a
+//! chain that was left from further in: its phase is `Running`, and the switch panics.
+//!
+//! # Rules
+//! - No switch while the thread is unwinding, except by `reap`.
+//! - Nothing here unwinds between a resume and its return; what a user's destructor may do in
+//!   `settle` happens while no greenlet of this loop runs.
+//!
+//! # Rejected
+//! - A table of families by context and type: a hash lookup per switch, and a lifetime of its own.
+//! - Values passed through corosensei: leave the registers and cost more than the switch.
+//! - A nested resume instead of a loop: a greenlet could not switch to the one that resumed it.
+#![allow(unsafe_code)] // Resumes and suspends.
+
+use core::any::Any;
+use core::cell::Cell;
+use core::mem;
+use core::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::error::GreenletExit;
+use super::greenlet::{Counted, Greenlet, Inner};
+use super::node::{Node, Phase, here};
+use super::trace;
+use crate::coroutine::{self, Coroutine, State, suspend};
+
+/// What control carries.
+pub(super) enum Parcel<V> {
+    /// What the switch returns.
+    Value(V),
+    /// Raised at the destination.
+    Panic(Box<dyn Any + Send>),
+    /// [`GreenletExit`] is raised at the destination, which returns the value if it ends by it.
+    Exit(V),
+    /// [`GreenletExit`] is raised at the destination, because its last handle is being dropped.
+    Reap,
+}
+
+/// The state of one loop: lives in [`drive`]'s frame.
+pub(super) struct Run<V: 'static> {
+    parcel: Cell<Option<Parcel<V>>>,
+    /// Set by a greenlet before it suspends; `None` is main.
+    next: Cell<Option<Counted<V>>>,
+    /// Who was left last; dropped by who arrives.
+    origin: Cell<Option<Counted<V>>>,
+}
+
+impl<V: 'static> Run<V> {
+    #[inline(always)]
+    pub(super) fn put(&self, parcel: Parcel<V>) {
+        self.parcel.set(Some(parcel));
+    }
+
+    #[inline(always)]
+    fn take(&self) -> Parcel<V> {
+        self.parcel.take().expect("control does not arrive empty-handed")
+    }
+}
+
+/// Who asks for a transfer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Call,
+    /// The drop of a last handle, which may happen while the thread unwinds and in any context.
+    Drop,
+}
+
+/// What a transfer comes to, seen from where it starts.
+enum Route<V: 'static> {
+    /// The destination is here.
+    Stay(Parcel<V>),
+    /// Here is the root.
+    Drive(Counted<V>, Parcel<V>),
+    /// Here is this greenlet, and it is ready to suspend.
+    Leave(NonNull<Node<V>>),
+}
+
+/// How the short way goes, if it does.
+pub(super) enum Ready<V: 'static> {
+    /// This running greenlet has said where it goes, and is to put its parcel and suspend.
+    Leave(NonNull<Node<V>>),
+    /// Here is the root, and this target is suspended.
+    Root(Counted<V>),
+    /// By [`transfer`].
+    No,
+}
+
+/// Switches to `target`: [`transfer`] for the case that everything is as it mostly is. The value
+/// goes from a register into the loop's frame, and from there into a register.
+///
+/// Always inlined, as `suspend` is: see there.
+#[inline(always)]
+pub(super) fn switch<V: 'static>(target: &Greenlet<V>, value: V) -> V {
+    match ready(target) {
+        Ready::Leave(node) => leave_with(node, value),
+        Ready::Root(target) => open(drive(target, Parcel::Value(value))),
+        Ready::No => switch_slow(target.clone(), value),
+    }
+}
+
+/// Switches to the parent of the current greenlet, which must be number `of` unless that is 0; gives
+/// the value back if that cannot be done the short way.
+#[inline(always)]
+pub(super) fn switch_to_parent<V: 'static>(of: u64, value: V) -> Result<V, V> {
+    match ready_for_parent(of) {
+        Ready::Leave(node) => Ok(leave_with(node, value)),
+        Ready::Root(_) | Ready::No => Err(value),
+    }
+}
+
+#[inline(never)]
+pub(super) fn switch_slow<V: 'static>(target: Greenlet<V>, value: V) -> V {
+    open(transfer(target, Parcel::Value(value), Cause::Call))
+}
+
+#[inline(never)]
+fn ready<V: 'static>(target: &Greenlet<V>) -> Ready<V> {
+    let here = here::<V>();
+    // SAFETY: the node of a running greenlet outlives its coroutine.
+    let here_node = here.map(|node| unsafe { &*node.as_ptr() });
+    check(target, here_node);
+    match (&target.inner, here_node) {
+        _ if trace::is_on() => Ready::No,
+        (Inner::Child(node), _) if node.phase.get() != Phase::Suspended => Ready::No,
+        (Inner::Child(node), None) => Ready::Root(node.clone()),
+        (Inner::Main(_), None) => Ready::No,
+        (inner, Some(here)) => {
+            announce(
+                here,
+                match inner {
+                    Inner::Main(_) => None,
+                    Inner::Child(node) => Some(node.clone()),
+                },
+            );
+            Ready::Leave(NonNull::from(here))
+        }
+    }
+}
+
+#[inline(never)]
+fn ready_for_parent<V: 'static>(of: u64) -> Ready<V> {
+    let Some(here) = here::<V>() else {
+        return Ready::No;
+    };
+    // SAFETY: the node of a running greenlet outlives its coroutine.
+    let node = unsafe { here.as_ref() };
+    if (of != 0 && of != node.id) || std::thread::panicking() || !trace::is_off() {
+        return Ready::No;
+    }
+    match node.parent().inner {
+        Inner::Main(_) => announce(node, None),
+        Inner::Child(parent) if parent.phase.get() == Phase::Suspended => {
+            announce(node, Some(parent));
+        }
+        Inner::Child(_) => return Ready::No,
+    }
+    Ready::Leave(here)
+}
+
+/// Makes `here` ready to suspend, with control going to `target`, or to main.
+#[inline(always)]
+fn announce<V: 'static>(here: &Node<V>, target: Option<Counted<V>>) {
+    // SAFETY: `here` is running, so the loop that resumed it waits in its frame.
+    unsafe { &*here.run.get() }.next.set(target);
+    here.phase.set(Phase::Suspended);
+    let body = here.body.get().expect("a running greenlet has a coroutine");
+    // SAFETY: the body of a running coroutine, and the cell of this thread.
+    unsafe { body.as_ref().head().set_innermost(coroutine::current_cell()) };
+}
+
+/// Suspends `here`, which has been [announced](announce), with `value`; returns what comes back.
+#[inline(always)]
+fn leave_with<V: 'static>(here: NonNull<Node<V>>, value: V) -> V {
+    // SAFETY: the node of a running greenlet outlives its coroutine, and the loop that resumed it
+    // waits in its frame. After the suspension it is running again, by another loop perhaps.
+    let (here, run) = unsafe { (here.as_ref(), &*here.as_ref().run.get()) };
+    run.put(Parcel::Value(value));
+    // SAFETY: just announced.
+    unsafe { suspend_announced(here) };
+    // SAFETY: as above.
+    let run = unsafe { &*here.run.get() };
+    match run.take() {
+        Parcel::Value(value) => {
+            drop(run.origin.take());
+            value
+        }
+        other => {
+            run.put(other);
+            open(arrive(here))
+        }
+    }
+}
+
+/// # Safety
+/// `here` was found by [`here`] in this call, and has been [announced](announce).
+#[inline(always)]
+unsafe fn suspend_announced<V: 'static>(here: &Node<V>) {
+    let body = here.body.get().expect("a running greenlet has a coroutine");
+    // SAFETY: `here` was found by walking the chain of running coroutines, so this code runs on its
+    // stack or on one nested in it; `announce` called `set_innermost`.
+    unsafe { suspend(body.as_ref().head()) }
+}
+
+/// The value of a parcel that has arrived, or the panic.
+#[inline(always)]
+pub(super) fn open<V: 'static>(parcel: Parcel<V>) -> V {
+    match parcel {
+        Parcel::Value(value) => value,
+        other => raise(other),
+    }
+}
+
+/// Goes to `target` with `parcel`; returns with what control comes back with.
+///
+/// `target` is moved in, so that no handle to it stays on a suspended stack.
+pub(super) fn transfer<V: 'static>(
+    target: Greenlet<V>,
+    parcel: Parcel<V>,
+    cause: Cause,
+) -> Parcel<V> {
+    match depart(target, parcel, cause) {
+        Route::Leave(node) => {
+            // SAFETY: the node of a running greenlet, which outlives its coroutine.
+            let node = unsafe { node.as_ref() };
+            // SAFETY: `depart` found and announced it.
+            unsafe { suspend_announced(node) };
+            arrive(node)
+        }
+        Route::Drive(target, parcel) => drive(target, parcel),
+        Route::Stay(parcel) => parcel,
+    }
+}
+
+/// Everything before the stack is left.
+#[inline(never)]
+fn depart<V: 'static>(target: Greenlet<V>, parcel: Parcel<V>, cause: Cause) -> Route<V> {
+    let here = here::<V>();
+    // SAFETY: the node of a running greenlet outlives its coroutine.
+    let here_node = here.map(|node| unsafe { &*node.as_ptr() });
+    if cause == Cause::Call {
+        check(&target, here_node);
+    }
+    let (target, parcel) = settle(target, parcel);
+    match (&target.inner, here_node) {
+        (Inner::Child(node), Some(here)) if core::ptr::eq(&raw const **node, here) => {
+            return Route::Stay(admit(here, parcel));
+        }
+        (Inner::Child(node), _) if node.phase.get() == Phase::Running => misuse_running(node.id),
+        _ => {}
+    }
+    if trace::is_on() {
+        trace_departure(here_node, &target, &parcel, cause);
+    }
+    let target = match target.inner {
+        Inner::Main(_) => None,
+        Inner::Child(node) => Some(node),
+    };
+    match (here_node, target) {
+        (Some(here), target) => {
+            // SAFETY: `here` is running, so the loop that resumed it waits in its frame.
+            unsafe { &*here.run.get() }.put(parcel);
+            announce(here, target);
+            Route::Leave(NonNull::from(here))
+        }
+        (None, Some(target)) => Route::Drive(target, parcel),
+        (None, None) => Route::Stay(parcel),
+    }
+}
+
+/// Everything after a greenlet's stack was entered again, or for the first time.
+#[inline(never)]
+pub(super) fn arrive<V: 'static>(node: &Node<V>) -> Parcel<V> {
+    // SAFETY: it is running, so the loop that resumed it waits in its frame.
+    let run = unsafe { &*node.run.get() };
+    let parcel = run.take();
+    // May unwind the greenlet that was left, and so suspend and arrive here once more.
+    drop(run.origin.take());
+    admit(node, parcel)
+}
+
+/// Turns the order to exit into a payload for `node`, which is where the parcel has come to.
+#[inline]
+fn admit<V: 'static>(node: &Node<V>, parcel: Parcel<V>) -> Parcel<V> {
+    let exit_value = match parcel {
+        Parcel::Exit(value) => Some(value),
+        Parcel::Reap => None,
+        parcel => return parcel,
+    };
+    drop(node.exit_value.replace(exit_value));
+    Parcel::Panic(Box::new(GreenletExit { greenlet: node.id }))
+}
+
+/// Tells the tracer of a transfer that is about to happen.
+#[cold]
+#[inline(never)]
+fn trace_departure<V: 'static>(
+    here: Option<&Node<V>>,
+    target: &Greenlet<V>,
+    parcel: &Parcel<V>,
+    cause: Cause,
+) {
+    let origin = here.map_or(0, |node| node.id);
+    let report = || trace::report(origin, target.number(), parcel);
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
+        match cause {
+            Cause::Call => resume_unwind(payload),
+            // A destructor must not unwind; the hook has reported it.
+            Cause::Drop => discard(payload),
+        }
+    }
+}
+
+/// The loop of a root: runs greenlets from `target` on, until one switches to main.
+#[inline(never)]
+fn drive<V: 'static>(first: Counted<V>, parcel: Parcel<V>) -> Parcel<V> {
+    let run = Run {
+        parcel: Cell::new(Some(parcel)),
+        next: Cell::new(None),
+        origin: Cell::new(None),
+    };
+    let cell = coroutine::current_cell();
+    let mut target = first;
+    loop {
+        if target.phase.get() == Phase::Created
+            && let Err(error) = Node::start(&target.0)
+        {
+            target.cancel();
+            let text = format!("no stack for raw greenlet #{}: {error}", target.id);
+            match after(&run, &target, Parcel::Panic(raise_here(&text))) {
+                Some(next) => target = next,
+                None => return run.take(),
+            }
+            continue;
+        }
+        debug_assert_eq!(target.phase.get(), Phase::Suspended);
+        target.phase.set(Phase::Running);
+        target.run.set(&raw const run);
+        let body = target.body.get().expect("it was started");
+        // SAFETY: the greenlet was suspended by its own coroutine or has not been entered; it was
+        // created on this thread (handles are `!Send`), whose cell this is; it is not finished.
+        let next = match unsafe { Coroutine::from_body(body).resume(cell) } {
+            State::Suspended => run.next.take(),
+            State::Finished => {
+                // SAFETY: it has just finished.
+                unsafe { target.bury() };
+                after(&run, &target, run.take())
+            }
+        };
+        let Some(next) = next else {
+            let parcel = run.take();
+            // It may be the last handle.
+            drop(target);
+            return parcel;
+        };
+        run.origin.set(Some(mem::replace(&mut target, next)));
+    }
+}
+
+/// Where control goes from `node`, which has ended with `parcel`: to its parent. `None` is main.
+fn after<V: 'static>(run: &Run<V>, node: &Node<V>, parcel: Parcel<V>) -> Option<Counted<V>> {
+    let (mut target, mut parcel) = settle(node.parent(), parcel);
+    if trace::is_on() {
+        let report = || trace::report(node.id, target.number(), &parcel);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
+            (target, parcel) = settle(target, Parcel::Panic(payload));
+        }
+    }
+    if let Inner::Child(parent) = &target.inner
+        && parent.phase.get() == Phase::Running
+    {
+        let text = format!(
+            "raw greenlet #{} ended, but its parent #{} is in the middle of a switch of another \
+             family and cannot be resumed",
+            node.id, parent.id
+        );
+        target = Greenlet::main_of(node.context.get());
+        parcel = Parcel::Panic(raise_here(&text));
+    }
+    run.put(parcel);
+    match target.inner {
+        Inner::Main(_) => None,
+        Inner::Child(node) => Some(node),
+    }
+}
+
+/// Finds who takes `parcel` if it is sent to `target`: passes over the dead, and ends those that are
+/// to be unwound before they have started.
+fn settle<V: 'static>(mut target: Greenlet<V>, mut parcel: Parcel<V>) -> (Greenlet<V>, Parcel<V>) {
+    loop {
+        let parent = match &target.inner {
+            Inner::Main(_) => {
+                if let Parcel::Exit(_) | Parcel::Reap = parcel {
+                    parcel = Parcel::Panic(Box::new(GreenletExit { greenlet: 0 }));
+                }
+                return (target, parcel);
+            }
+            Inner::Child(node) => {
+                match (node.phase.get(), &parcel) {
+                    (Phase::Dead, _) => {}
+                    (Phase::Created, Parcel::Panic(_) | Parcel::Exit(_)) => node.cancel(),
+                    _ => return (target, parcel),
+                }
+                node.parent()
+            }
+        };
+        if let Parcel::Exit(value) = parcel {
+            parcel = Parcel::Value(value);
+        }
+        target = parent;
+    }
+}
+
+/// Panics if a call that goes from `here` to `target` is misuse.
+#[inline]
+fn check<V: 'static>(target: &Greenlet<V>, here: Option<&Node<V>>) {
+    if std::thread::panicking() {
+        misuse_unwinding();
+    }
+    trace::check_not_tracing();
+    let context = here.map_or_else(coroutine::context, |node| node.context.get());
+    if target.context() != context {
+        misuse_context(target.number());
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn misuse_unwinding() -> ! {
+    panic!("a raw greenlet cannot be switched to while the thread unwinds from a panic");
+}
+
+#[cold]
+#[inline(never)]
+fn misuse_context(id: u64) -> ! {
+    panic!(
+        "raw greenlet #{id} belongs to another context: it can be used only by the scheduled \
+         greenlet, or by the thread's own code, that created it"
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn misuse_running(id: u64) -> ! {
+    panic!(
+        "raw greenlet #{id} is in the middle of a switch of another family, and cannot be resumed \
+         from elsewhere until that returns"
+    );
+}
+
+/// A panic with `text`, reported by the panic hook as having happened here, as a payload.
+#[cold]
+fn raise_here(text: &str) -> Box<dyn Any + Send> {
+    catch_unwind(|| panic!("{text}")).map_or_else(|payload| payload, |never: ()| Box::new(never))
+}
+
+/// Raises what a parcel says that came instead of a value.
+#[cold]
+#[inline(never)]
+fn raise<V>(parcel: Parcel<V>) -> ! {
+    match parcel {
+        Parcel::Panic(payload) => resume_unwind(payload),
+        Parcel::Value(_) | Parcel::Exit(_) | Parcel::Reap => {
+            unreachable!("arriving leaves a value or a payload")
+        }
+    }
+}
+
+/// Drops a payload that nobody wants, whatever its destructor does.
+pub(super) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // The hook has reported it. Its destructor is not asked a second time.
+        mem::forget(second);
+    }
+}
+
