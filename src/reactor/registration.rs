@@ -53,9 +53,9 @@ impl Registration {
     #[cold]
     fn register(&self, reactor: &Reactor, fd: BorrowedFd<'_>, hub_id: u64) -> io::Result<Key> {
         let key = reactor.register(fd)?;
-        let claimed =
-            self.home
-                .compare_exchange(0, hub_id, Ordering::AcqRel, Ordering::Acquire);
+        let claimed = self
+            .home
+            .compare_exchange(0, hub_id, Ordering::SeqCst, Ordering::Acquire);
         if claimed.is_ok() {
             self.key.store(key.token(), Ordering::Release);
         } else {
@@ -123,7 +123,11 @@ impl Registration {
     fn with_source<R>(&self, f: impl FnOnce(&mut super::source::Source) -> R) -> Option<R> {
         let hub = hub::get();
         let key = self.find(hub.shared.hub_id())?;
-        Reactor::existing()?.sources.borrow_mut().get_mut(key).map(f)
+        Reactor::existing()?
+            .sources
+            .borrow_mut()
+            .get_mut(key)
+            .map(f)
     }
 
     /// Waits until `interest` may be ready; false if `deadline` came first.
@@ -146,7 +150,9 @@ impl Registration {
         };
         let task = &hub.current().task;
         loop {
-            if self.closed.load(Ordering::Acquire) {
+            // SeqCst, as the registration before it, and as the two steps of `close` the other way
+            // round: either this sees the closing, or that sees the registration.
+            if self.closed.load(Ordering::SeqCst) {
                 return Err(Errno::BADF.into());
             }
             {
@@ -171,21 +177,20 @@ impl Registration {
 
     /// Marks the descriptor closed and wakes everybody who waits for it, with an error.
     pub(crate) fn close(&self, fd: BorrowedFd<'_>) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst); // pairs with the check in `wait`
         self.release(fd);
     }
 
     /// Takes the descriptor out of every reactor. To be called before it is closed.
     pub(crate) fn release(&self, fd: BorrowedFd<'_>) {
-        let home = self.home.swap(0, Ordering::AcqRel);
+        let home = self.home.swap(0, Ordering::SeqCst);
         if home == 0 {
             return;
         }
         let key = Key::from_token(self.key.load(Ordering::Acquire));
         release_from(home, key, fd);
-        let others = core::mem::take(
-            &mut *self.others.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let others =
+            core::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
         for (hub_id, key) in others {
             release_from(hub_id, key, fd);
         }
@@ -222,11 +227,7 @@ fn retry<T>(op: &mut impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 }
 
 /// Waits without suspending, for a caller that is unwinding.
-fn block_thread(
-    fd: BorrowedFd<'_>,
-    interest: Interest,
-    deadline: &Deadline,
-) -> io::Result<bool> {
+fn block_thread(fd: BorrowedFd<'_>, interest: Interest, deadline: &Deadline) -> io::Result<bool> {
     let flags = match interest {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,

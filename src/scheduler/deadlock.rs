@@ -72,7 +72,12 @@ impl fmt::Display for Deadlock {
         )?;
         for (index, blocked) in self.blocked.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
-            write!(f, "{} waits for {}", Name(blocked.id, blocked.name.as_deref()), blocked.reason)?;
+            write!(
+                f,
+                "{} waits for {}",
+                Name(blocked.id, blocked.name.as_deref()),
+                blocked.reason
+            )?;
         }
         if self.more > 0 {
             write!(f, "; and {} more", self.more)?;

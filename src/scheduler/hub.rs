@@ -379,7 +379,7 @@ impl Hub {
 
     fn swap_queues(&self) {
         // SAFETY: as in `push`; the two are different fields.
-        unsafe { core::mem::swap(&mut *self.queue.get(), &mut *self.urgent.get()) };
+        unsafe { ptr::swap(self.queue.get(), self.urgent.get()) };
     }
 
     /// Runs what was woken in the middle of a turn; true as soon as the main entry came up.
@@ -519,9 +519,7 @@ impl Hub {
 
     /// Whether anything but a timer can make a greenlet of this hub runnable.
     fn can_be_woken(&self) -> bool {
-        self.poller
-            .get()
-            .is_some_and(|poller| poller.has_waiters())
+        self.poller.get().is_some_and(|poller| poller.has_waiters())
             || self.externals.get() > 0 && crate::sys::thread::has_other_threads()
     }
 
@@ -534,11 +532,13 @@ impl Hub {
                 // a descriptor is free.
                 tracing::warn!(target: "rustlet", %error, "no descriptor for the hub's bell");
                 let nap = Wait::Until(clock::now() + NAP);
-                self.poll(if matches!(wait, Wait::Until(at) if at < clock::now() + NAP) {
-                    wait
-                } else {
-                    nap
-                });
+                self.poll(
+                    if matches!(wait, Wait::Until(at) if at < clock::now() + NAP) {
+                        wait
+                    } else {
+                        nap
+                    },
+                );
                 if self.poller.get().is_none() {
                     crate::sys::thread::sleep_until(clock::now() + NAP);
                 }
@@ -719,6 +719,11 @@ struct EndOfThread;
 
 impl Drop for EndOfThread {
     fn drop(&mut self) {
+        // A greenlet that calls `std::process::exit` gets here on its own stack: then nothing is
+        // unwound, as on other threads.
+        if !coroutine::current().is_null() {
+            return;
+        }
         let hub = HUB.with(Cell::get);
         // SAFETY: as in `get`; it was leaked from a Box, and is taken back once, below.
         let Some(here) = (unsafe { hub.as_ref() }) else {

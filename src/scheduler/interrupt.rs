@@ -60,10 +60,7 @@ impl Scope {
     /// dropped when `f` has returned or unwound, after which the name must not be used.
     ///
     /// Returns `None` if `f` was unwound because the scope was hit.
-    pub(crate) fn enter<T, G>(
-        arm: impl FnOnce(ScopeId) -> G,
-        f: impl FnOnce() -> T,
-    ) -> Option<T> {
+    pub(crate) fn enter<T, G>(arm: impl FnOnce(ScopeId) -> G, f: impl FnOnce() -> T) -> Option<T> {
         struct Leave<'a>(&'a Scope);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {

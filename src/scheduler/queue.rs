@@ -124,8 +124,8 @@ impl<B: Address, F: Address> RunQueue<B, F> {
         if later.stack_pointer != 0 {
             // The head's line, and the innermost frame with the few words that the switch pushed.
             prefetch(later.word);
-            prefetch(later.stack_pointer - 24);
-            prefetch(later.stack_pointer + 40);
+            prefetch(later.stack_pointer.wrapping_sub(24));
+            prefetch(later.stack_pointer.wrapping_add(40));
         } else {
             prefetch(later.word & !1);
         }

@@ -14,7 +14,7 @@
 //! 2. The outcome belongs to the handle, if DONE was set before DETACHED; to the
 //!    finishing greenlet, if DETACHED was set before DONE. Both flags are set by read-modify-write, so
 //!    exactly one side sees the other's.
-//! 3. The closure is run or dropped by the hub's thread, never by whoever drops the last
+//! 3. The closure is run, dropped or leaked by the hub's thread, never by whoever drops the last
 //!    reference: a closure of `spawn_local` need not be `Send`.
 //! 4. `control` is touched by the hub's thread alone.
 #![allow(unsafe_code)] // A counted allocation with a type-erased tail.
@@ -80,6 +80,7 @@ enum Joiners {
     #[default]
     None,
     One(TaskRef),
+    #[expect(clippy::box_collection, reason = "keeps the common task small")]
     Many(Box<Vec<TaskRef>>),
 }
 
@@ -390,7 +391,9 @@ where
 {
     // SAFETY: `task` is the header of a live `TaskCell<F, T>` (repr C, header first); by the
     // caller's promise and rule 1 the stage is ours.
-    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }.stage.get();
+    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }
+        .stage
+        .get();
     // SAFETY: as above.
     let before = unsafe { mem::replace(&mut *stage, Stage::Running) };
     // SAFETY: the header is alive while the queue's reference is, which the runner holds.
@@ -424,11 +427,14 @@ where
     F: FnOnce() -> T,
 {
     // SAFETY: `task` is the header of a live `TaskCell<F, T>`, whose stage is ours (rule 1).
-    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }.stage.get();
-    // SAFETY: as above. What was there may be a closure that never ran; it is dropped here, on the
-    // hub's thread.
+    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }
+        .stage
+        .get();
+    // SAFETY: as above. What was there may be a closure that never ran. It is leaked: this runs in the
+    // hub's loop, where a destructor of the user's could not block, and the process is out of
+    // memory or at the end of a thread.
     unsafe {
-        drop_quietly(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
+        mem::forget(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
         announce::<F, T>(task);
     }
 }

@@ -19,7 +19,7 @@ use super::region::Region;
 use super::size::StackSize;
 use super::slot::Slot;
 use super::stats::StackStats;
-use crate::sys::guard::Guards;
+use crate::sys::guard::{GuardKind, Guards};
 use crate::sys::mem::{self, Range};
 
 /// Slots are committed in chunks that double from this …
@@ -31,6 +31,10 @@ const MAX_CHUNK_BYTES: usize = 1 << 30;
 /// Guards are installed in batches that double from this to the next, as slots are first used.
 const FIRST_GUARDS: usize = 8;
 const MAX_GUARDS: usize = 1024;
+/// Stacks whose topmost pages are touched in one call, when so many are about to be used: at
+/// least, and at most.
+const MIN_WARM: usize = 16;
+const MAX_WARM: usize = 1024;
 /// Memory is given back for at least so many slots at a time, so hot slots may be this many above
 /// their limit.
 pub(super) const MIN_TRIM: usize = 64;
@@ -127,13 +131,48 @@ impl Class {
     #[cold]
     #[inline(never)]
     pub(super) fn take_cold(&self, guards: &Guards) -> io::Result<Slot> {
+        // Promises beyond the hot slots will come for cold ones too: their pages are better
+        // touched together.
+        let expected = self.promised();
         let mut cold = self.cold.borrow_mut();
         let start = match cold.trimmed.pop() {
-            Some(start) => start,
-            None => cold.take_fresh(guards)?,
+            Some(start) => {
+                let more = (expected - 1).min(MAX_WARM).min(cold.trimmed.len());
+                if more + 1 >= MIN_WARM {
+                    let rest = cold.trimmed.len() - more;
+                    self.warm(cold.trimmed.iter().skip(rest).copied().chain([start]));
+                    for slot in cold.trimmed.drain(rest..) {
+                        self.hot.push(slot);
+                    }
+                }
+                start
+            }
+            None => {
+                let (start, installed) = cold.take_fresh(guards)?;
+                let warm = expected.min(installed).min(MAX_WARM);
+                if warm >= MIN_WARM {
+                    let stride = self.size.bytes();
+                    self.warm((0..warm).map(|index| start + index * stride));
+                }
+                start
+            }
         };
         // SAFETY: a slot is trimmed or fresh only while it is free, and was removed from there.
         Ok(unsafe { Slot::new(start, self.size) })
+    }
+
+    /// Touches the topmost page of free slots that are about to be used: cheaper in one call than by a
+    /// fault each (861 against 1,154 ns a page).
+    fn warm(&self, slots: impl Iterator<Item = usize>) {
+        let page = rustix::param::page_size();
+        let ranges: Vec<Range> = slots
+            .map(|start| Range {
+                start: start + self.size.bytes() - page,
+                len: page,
+            })
+            .collect();
+        // SAFETY: the slots are free and committed, and above its guard a slot has more than a page.
+        unsafe { mem::populate(&ranges) };
     }
 
     /// Takes a slot back; answers how many are hot now.
@@ -162,12 +201,26 @@ impl Class {
     /// Gives back the memory of the `count` hot slots that were unused the longest.
     #[cold]
     #[inline(never)]
-    pub(super) fn trim(&self, count: usize) {
+    pub(super) fn trim(&self, count: usize, guards: Option<&Guards>) {
         if count == 0 {
             return;
         }
-        let oldest = self.hot.drain_oldest(count);
-        let ranges: Vec<Range> = oldest.iter().map(|&slot| self.stack_of(slot)).collect();
+        let mut oldest = self.hot.drain_oldest(count);
+        oldest.sort_unstable();
+        let ranges: Vec<Range> = if guards.is_some_and(|guards| guards.kind() == GuardKind::Madvise)
+        {
+            // These guards survive a discard, so that neighbours can go in one piece.
+            oldest
+                .chunk_by(|a, b| a + self.size.bytes() == *b)
+                .map(|row| {
+                    let len = row.len() * self.size.bytes() - self.size.guard_bytes();
+                    let start = row[0] + self.size.guard_bytes();
+                    Range { start, len }
+                })
+                .collect()
+        } else {
+            oldest.iter().map(|&slot| self.stack_of(slot)).collect()
+        };
         // SAFETY: hot slots are free: no lease on them exists.
         unsafe { mem::discard(&ranges) };
         self.cold.borrow_mut().trimmed.extend(oldest);
@@ -252,7 +305,8 @@ impl Cold {
             .sum()
     }
 
-    fn take_fresh(&mut self, guards: &Guards) -> io::Result<usize> {
+    /// A slot that was never used, and how many from it on have got their guards by this call.
+    fn take_fresh(&mut self, guards: &Guards) -> io::Result<(usize, usize)> {
         let offset = self.regions[self.first_fresh..]
             .iter()
             .position(|region| region.fresh() > 0);
@@ -261,9 +315,10 @@ impl Cold {
         let region = &mut self.regions[self.first_fresh];
         let before = region.unguarded();
         let slot = region.take_fresh(guards, batch)?;
-        if region.unguarded() != before {
+        let installed = before - region.unguarded();
+        if installed > 0 {
             self.batch = (batch * 2).min(MAX_GUARDS);
         }
-        Ok(slot)
+        Ok((slot, installed))
     }
 }

@@ -138,7 +138,10 @@ impl Pool {
         let hot = class.give_back(slot);
         // One comparison on the hot path; the limit cannot overflow it.
         if hot >= self.hot_limit.get().saturating_add(MIN_TRIM) {
-            class.trim(self.hot_limit.get() / 2 + MIN_TRIM);
+            class.trim(
+                self.hot_limit.get() / 2 + MIN_TRIM,
+                self.guards.get().copied(),
+            );
         }
     }
 
@@ -149,7 +152,7 @@ impl Pool {
         self.hot_limit.set(slots);
         for class in &self.classes {
             if class.hot() > slots {
-                class.trim(class.hot() - slots);
+                class.trim(class.hot() - slots, self.guards.get().copied());
             }
         }
     }
@@ -157,7 +160,7 @@ impl Pool {
     /// Gives back the memory of all free slots.
     pub(crate) fn trim(&self) {
         for class in &self.classes {
-            class.trim(class.hot());
+            class.trim(class.hot(), self.guards.get().copied());
         }
     }
 

@@ -175,6 +175,17 @@ pub(crate) unsafe fn discard(ranges: &[Range]) {
     let _ = unsafe { advise_all(ranges, libc::MADV_DONTNEED) };
 }
 
+/// Provides memory for the ranges, as if every page had been written to (its contents stay).
+///
+/// Best effort: a kernel before 5.14 refuses, and pages then come as they are touched.
+///
+/// # Safety
+/// The ranges are the caller's own, and writable.
+pub(crate) unsafe fn populate(ranges: &[Range]) {
+    // SAFETY: changes what is in memory, not what can be read there.
+    let _ = unsafe { advise_all(ranges, libc::MADV_POPULATE_WRITE) };
+}
+
 /// Asks that the range be backed by small pages only; best effort.
 ///
 /// Otherwise one touched page of a stack may cost 64 KiB or 2 MiB where the machine's policy says

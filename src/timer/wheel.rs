@@ -186,6 +186,7 @@ impl<T> Wheel<T> {
     }
 
     /// Number of entries that have neither fired nor been cancelled.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -72,4 +72,3 @@ impl<V: 'static> Builder<V> {
         Ok(Node::create(size, parent, Box::new(f))?.into())
     }
 }
-

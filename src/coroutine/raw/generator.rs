@@ -215,7 +215,9 @@ impl<T: 'static> FusedIterator for Generator<T> {}
 
 impl<T: 'static> fmt::Debug for Generator<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Generator").field(&self.core.greenlet).finish()
+        f.debug_tuple("Generator")
+            .field(&self.core.greenlet)
+            .finish()
     }
 }
 
@@ -279,7 +281,10 @@ impl<In: 'static, Out: 'static, R: 'static> TwoWay<In, Out, R> {
     #[inline]
     #[track_caller]
     pub fn send(&mut self, input: In) -> GeneratorState<Out, R> {
-        assert!(!self.is_finished(), "a generator was sent a value after its end");
+        assert!(
+            !self.is_finished(),
+            "a generator was sent a value after its end"
+        );
         match self.core.next(input) {
             Some(output) => GeneratorState::Yielded(output),
             None => GeneratorState::Complete(self.result.take().expect("the body has returned")),

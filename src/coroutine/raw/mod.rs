@@ -5,7 +5,7 @@
 //! goes a value of type `V`. Nothing else decides who runs.
 //!
 //! ```
-//! use rustlet::raw::{self, Greenlet};
+//! use rustlet::raw::Greenlet;
 //! use std::{cell::OnceCell, rc::Rc};
 //!
 //! let pong = Rc::new(OnceCell::<Greenlet<u32>>::new());
@@ -26,7 +26,6 @@
 //! })).unwrap();
 //! assert_eq!(ping.switch(0), 6);
 //! assert!(ping.dead());
-//! # raw::main::<u32>();
 //! ```
 //!
 //! # Families, and main
@@ -109,14 +108,16 @@
 //! # Files
 //! | file | one idea |
 //! |---|---|
-//! | [`greenlet`] | the handles |
-//! | [`node`] | what the handles share, its phases, how its coroutine is entered |
-//! | [`transfer`] | the loop, leaving and arriving |
-//! | [`reap`] | the drop of a last handle |
-//! | [`builder`], [`error`], [`trace`] | stack size and parent; what goes wrong; the tracer |
-//! | [`mod@generator`] | iterators and conversations |
+//! | `greenlet` | the handles |
+//! | `node` | what the handles share, its phases, how its coroutine is entered |
+//! | `transfer` | leaving one greenlet, and arriving at another |
+//! | `drive` | the loop in between, and where control goes at an end |
+//! | `reap` | the drop of a last handle |
+//! | `builder`, `error`, `trace` | stack size and parent; what goes wrong; the tracer |
+//! | `generator` | iterators and conversations |
 
 mod builder;
+mod drive;
 mod error;
 mod generator;
 mod greenlet;
@@ -127,9 +128,7 @@ mod transfer;
 
 pub use builder::Builder;
 pub use error::{GreenletExit, SetParentError};
-pub use generator::{
-    Generator, GeneratorState, TwoWay, Yielder, generator, generator_with,
-};
+pub use generator::{Generator, GeneratorState, TwoWay, Yielder, generator, generator_with};
 pub use greenlet::{Greenlet, WeakGreenlet};
 pub use trace::{Event, EventKind, Id, Tracer, set_tracer};
 
@@ -167,7 +166,9 @@ pub fn switch_to_parent<V: 'static>(value: V) -> V {
 #[track_caller]
 fn parent_of_current<V: 'static>() -> Greenlet<V> {
     let current = current::<V>();
-    current.parent().expect("a main greenlet has no parent to switch to")
+    current
+        .parent()
+        .expect("a main greenlet has no parent to switch to")
 }
 
 /// Ends the current greenlet by unwinding it with [`GreenletExit`]; it returns `value`.

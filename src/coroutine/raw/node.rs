@@ -28,9 +28,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use super::drive::Run;
 use super::error::GreenletExit;
 use super::greenlet::{Counted, Greenlet};
-use super::transfer::{Parcel, Run};
+use super::transfer::Parcel;
 use crate::coroutine::{self, Body, Coroutine, Head, Kind};
 use crate::stack::{Pool, StackSize, thread_pool};
 

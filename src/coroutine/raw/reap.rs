@@ -45,7 +45,10 @@ pub(super) fn reap<V: 'static>(node: &Counted<V>) {
 
     let nobody_else = Rc::strong_count(&node.0) == 2;
     if nobody_else && node.phase.get() == Phase::Suspended {
-        eprintln!("rustlet: GreenletExit did not end raw greenlet #{}; it is leaked", node.id);
+        eprintln!(
+            "rustlet: GreenletExit did not end raw greenlet #{}; it is leaked",
+            node.id
+        );
         tracing::warn!(target: "rustlet", greenlet = node.id, "GreenletExit did not end a raw greenlet");
         mem::forget(spare);
     }

@@ -105,8 +105,15 @@ fn replace(tracer: Option<Tracer>) -> Option<Tracer> {
 /// assert_eq!((seen[1].kind, seen[1].origin, seen[1].target), (EventKind::Switch, g.id(), Id::MAIN));
 /// ```
 pub fn set_tracer(tracer: Option<Tracer>) -> Option<Tracer> {
-    assert!(mode() != Mode::Busy, "a tracer cannot be replaced while it runs");
-    set_mode(if tracer.is_some() { Mode::On } else { Mode::Off });
+    assert!(
+        mode() != Mode::Busy,
+        "a tracer cannot be replaced while it runs"
+    );
+    set_mode(if tracer.is_some() {
+        Mode::On
+    } else {
+        Mode::Off
+    });
     replace(tracer)
 }
 
@@ -125,7 +132,10 @@ pub(super) fn is_off() -> bool {
 /// Panics in a tracer.
 #[inline]
 pub(super) fn check_not_tracing() {
-    assert!(mode() != Mode::Busy, "a tracer cannot switch to a raw greenlet");
+    assert!(
+        mode() != Mode::Busy,
+        "a tracer cannot switch to a raw greenlet"
+    );
 }
 
 /// Tells the tracer. Passes its panic on, and removes it then.

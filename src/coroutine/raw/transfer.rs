@@ -1,4 +1,4 @@
-//! Transfer of control between raw greenlets: the loop, and leaving and arriving.
+//! Transfer of control between raw greenlets: leaving one, and arriving at another.
 //!
 //! corosensei resumes and suspends; it cannot go from one coroutine to another. So the code that
 //! stands outside of all greenlets of a family and switches into one, the *root*, runs a loop on its
@@ -17,7 +17,7 @@
 //!  returns 3            │                       │
 //! ```
 //!
-//! The loop's state is a [`Run`] in its frame. Whoever leaves puts the [`Parcel`] (a value or what
+//! The loop's state is a [`Run`](super::drive::Run) in its frame. Whoever leaves puts the [`Parcel`] (a value or what
 //! is to be raised) and the destination there; whoever arrives takes the parcel, and drops the
 //! handle of the one that was left, which unwinds that one if it was the last handle.
 //!
@@ -30,26 +30,25 @@
 //!
 //! # Rules
 //! - No switch while the thread is unwinding, except by `reap`.
-//! - Nothing here unwinds between a resume and its return; what a user's destructor may do in
-//!   `settle` happens while no greenlet of this loop runs.
+//! - Nothing unwinds out of the loop while a greenlet runs.
 //!
 //! # Rejected
 //! - A table of families by context and type: a hash lookup per switch, and a lifetime of its own.
 //! - Values passed through corosensei: leave the registers and cost more than the switch.
 //! - A nested resume instead of a loop: a greenlet could not switch to the one that resumed it.
-#![allow(unsafe_code)] // Resumes and suspends.
+#![allow(unsafe_code)] // Suspends, and follows a greenlet's pointer to the loop's frame.
 
 use core::any::Any;
-use core::cell::Cell;
 use core::mem;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::drive::{drive, settle};
 use super::error::GreenletExit;
 use super::greenlet::{Counted, Greenlet, Inner};
 use super::node::{Node, Phase, here};
 use super::trace;
-use crate::coroutine::{self, Coroutine, State, suspend};
+use crate::coroutine::{self, suspend};
 
 /// What control carries.
 pub(super) enum Parcel<V> {
@@ -61,27 +60,6 @@ pub(super) enum Parcel<V> {
     Exit(V),
     /// [`GreenletExit`] is raised at the destination, because its last handle is being dropped.
     Reap,
-}
-
-/// The state of one loop: lives in [`drive`]'s frame.
-pub(super) struct Run<V: 'static> {
-    parcel: Cell<Option<Parcel<V>>>,
-    /// Set by a greenlet before it suspends; `None` is main.
-    next: Cell<Option<Counted<V>>>,
-    /// Who was left last; dropped by who arrives.
-    origin: Cell<Option<Counted<V>>>,
-}
-
-impl<V: 'static> Run<V> {
-    #[inline(always)]
-    pub(super) fn put(&self, parcel: Parcel<V>) {
-        self.parcel.set(Some(parcel));
-    }
-
-    #[inline(always)]
-    fn take(&self) -> Parcel<V> {
-        self.parcel.take().expect("control does not arrive empty-handed")
-    }
 }
 
 /// Who asks for a transfer.
@@ -192,7 +170,11 @@ fn announce<V: 'static>(here: &Node<V>, target: Option<Counted<V>>) {
     here.phase.set(Phase::Suspended);
     let body = here.body.get().expect("a running greenlet has a coroutine");
     // SAFETY: the body of a running coroutine, and the cell of this thread.
-    unsafe { body.as_ref().head().set_innermost(coroutine::current_cell()) };
+    unsafe {
+        body.as_ref()
+            .head()
+            .set_innermost(coroutine::current_cell())
+    };
 }
 
 /// Suspends `here`, which has been [announced](announce), with `value`; returns what comes back.
@@ -337,106 +319,6 @@ fn trace_departure<V: 'static>(
     }
 }
 
-/// The loop of a root: runs greenlets from `target` on, until one switches to main.
-#[inline(never)]
-fn drive<V: 'static>(first: Counted<V>, parcel: Parcel<V>) -> Parcel<V> {
-    let run = Run {
-        parcel: Cell::new(Some(parcel)),
-        next: Cell::new(None),
-        origin: Cell::new(None),
-    };
-    let cell = coroutine::current_cell();
-    let mut target = first;
-    loop {
-        if target.phase.get() == Phase::Created
-            && let Err(error) = Node::start(&target.0)
-        {
-            target.cancel();
-            let text = format!("no stack for raw greenlet #{}: {error}", target.id);
-            match after(&run, &target, Parcel::Panic(raise_here(&text))) {
-                Some(next) => target = next,
-                None => return run.take(),
-            }
-            continue;
-        }
-        debug_assert_eq!(target.phase.get(), Phase::Suspended);
-        target.phase.set(Phase::Running);
-        target.run.set(&raw const run);
-        let body = target.body.get().expect("it was started");
-        // SAFETY: the greenlet was suspended by its own coroutine or has not been entered; it was
-        // created on this thread (handles are `!Send`), whose cell this is; it is not finished.
-        let next = match unsafe { Coroutine::from_body(body).resume(cell) } {
-            State::Suspended => run.next.take(),
-            State::Finished => {
-                // SAFETY: it has just finished.
-                unsafe { target.bury() };
-                after(&run, &target, run.take())
-            }
-        };
-        let Some(next) = next else {
-            let parcel = run.take();
-            // It may be the last handle.
-            drop(target);
-            return parcel;
-        };
-        run.origin.set(Some(mem::replace(&mut target, next)));
-    }
-}
-
-/// Where control goes from `node`, which has ended with `parcel`: to its parent. `None` is main.
-fn after<V: 'static>(run: &Run<V>, node: &Node<V>, parcel: Parcel<V>) -> Option<Counted<V>> {
-    let (mut target, mut parcel) = settle(node.parent(), parcel);
-    if trace::is_on() {
-        let report = || trace::report(node.id, target.number(), &parcel);
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(report)) {
-            (target, parcel) = settle(target, Parcel::Panic(payload));
-        }
-    }
-    if let Inner::Child(parent) = &target.inner
-        && parent.phase.get() == Phase::Running
-    {
-        let text = format!(
-            "raw greenlet #{} ended, but its parent #{} is in the middle of a switch of another \
-             family and cannot be resumed",
-            node.id, parent.id
-        );
-        target = Greenlet::main_of(node.context.get());
-        parcel = Parcel::Panic(raise_here(&text));
-    }
-    run.put(parcel);
-    match target.inner {
-        Inner::Main(_) => None,
-        Inner::Child(node) => Some(node),
-    }
-}
-
-/// Finds who takes `parcel` if it is sent to `target`: passes over the dead, and ends those that are
-/// to be unwound before they have started.
-fn settle<V: 'static>(mut target: Greenlet<V>, mut parcel: Parcel<V>) -> (Greenlet<V>, Parcel<V>) {
-    loop {
-        let parent = match &target.inner {
-            Inner::Main(_) => {
-                if let Parcel::Exit(_) | Parcel::Reap = parcel {
-                    parcel = Parcel::Panic(Box::new(GreenletExit { greenlet: 0 }));
-                }
-                return (target, parcel);
-            }
-            Inner::Child(node) => {
-                match (node.phase.get(), &parcel) {
-                    (Phase::Dead, _) => {}
-                    (Phase::Created, Parcel::Panic(_) | Parcel::Exit(_)) => node.cancel(),
-                    _ => return (target, parcel),
-                }
-                node.parent()
-            }
-        };
-        if let Parcel::Exit(value) = parcel {
-            parcel = Parcel::Value(value);
-        }
-        target = parent;
-    }
-}
-
 /// Panics if a call that goes from `here` to `target` is misuse.
 #[inline]
 fn check<V: 'static>(target: &Greenlet<V>, here: Option<&Node<V>>) {
@@ -474,12 +356,6 @@ fn misuse_running(id: u64) -> ! {
     );
 }
 
-/// A panic with `text`, reported by the panic hook as having happened here, as a payload.
-#[cold]
-fn raise_here(text: &str) -> Box<dyn Any + Send> {
-    catch_unwind(|| panic!("{text}")).map_or_else(|payload| payload, |never: ()| Box::new(never))
-}
-
 /// Raises what a parcel says that came instead of a value.
 #[cold]
 #[inline(never)]
@@ -499,4 +375,3 @@ pub(super) fn discard(payload: Box<dyn Any + Send>) {
         mem::forget(second);
     }
 }
-

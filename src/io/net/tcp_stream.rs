@@ -221,10 +221,12 @@ impl TcpStream {
 
     fn transmit(&self, buf: &[u8]) -> io::Result<usize> {
         // NOSIGNAL as std: a peer that has gone is an error, not a SIGPIPE.
-        self.source
-            .transfer(Interest::Write, load(&self.timeouts.write), buf.len(), |fd| {
-                rustix::net::send(fd, buf, SendFlags::NOSIGNAL)
-            })
+        self.source.transfer(
+            Interest::Write,
+            load(&self.timeouts.write),
+            buf.len(),
+            |fd| rustix::net::send(fd, buf, SendFlags::NOSIGNAL),
+        )
     }
 
     fn transmit_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
