@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Builds the crate for aarch64 Linux and runs its tests under qemu-user.
+#
+#   ci/aarch64.sh                          unit, integration and documentation tests
+#   ci/aarch64.sh --test stack_pool        only what these `cargo test` arguments name
+#
+# Wants Debian 12 on x86_64, and root the first time, to install what is missing: Debian's own compiler
+# (the `-web` packages, kept current for the browser builds), its standard library for arm64, a cross
+# linker and qemu-user, about 260 MB from Debian's mirrors.
+#
+# Not run here, to keep this short: benches (a time taken under an emulator says nothing) and examples
+# (they are built and run natively). All dev-dependencies are compiled even so; cargo has no way to
+# leave some out.
+#
+# What qemu-user does not show: weak memory ordering (the host's, x86_64's, is what the program gets),
+# guard pages by madvise (qemu answers "done" and does nothing; the library notices and uses mprotect),
+# resident pages beside such guards (mincore fails), io_uring and epoll_pwait2 (ENOSYS), and time.
+# arch-notes/aarch64.md has the list.
+#
+# The last line says what was run; a caller may look for it, so that a script which ran nothing fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=aarch64-unknown-linux-gnu
+packages=(rustc-web cargo-web libstd-rust-web-dev:arm64
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+
+if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
+    dpkg --add-architecture arm64
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+# By path: rustup's shims come first in PATH and have no arm64 standard library.
+export CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
+# A directory of its own: another compiler's artifacts would make both sides build again.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/aarch64}"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+# No `-L` and no QEMU_LD_PREFIX: with them the loader comes from the cross package and libc from the arm64
+# one, two versions that do not fit, and pthread_create never returns. `pauth-impdef` is the cheap pointer
+# authentication; the default one is 20 times slower wherever code uses it.
+runner="qemu-aarch64 -cpu max,pauth-impdef=on"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$runner"
+# For tests that start themselves again as a child: the host cannot execute them.
+export RUSTLET_TEST_RUNNER="$runner"
+# Deadlines in tests are multiplied by this.
+export RUSTLET_TEST_SLOWDOWN="${RUSTLET_TEST_SLOWDOWN:-10}"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+run() {
+    # A hang ends here: a documentation test has no time limit of its own.
+    timeout 900 "$CARGO" test --locked --target "$target" "$@" 2>&1 | tee -a "$log"
+}
+
+if (($#)); then
+    run "$@"
+else
+    run --no-fail-fast --lib --tests
+    # qemu's own helper thread stands in /proc/self/task, so "no other thread can wake you" is never true here.
+    run --doc -- --skip deadlock::Deadlock
+fi
+
+passed=$(awk '/^test result: ok\./ { n += $4 } END { print n + 0 }' "$log")
+if ((passed == 0)); then
+    echo "aarch64: no test was run" >&2
+    exit 1
+fi
+qemu=$(qemu-aarch64 --version | awk 'NR == 1 { print $3 }')
+rustc=$("$RUSTC" --version | awk '{ print $2 }')
+echo "aarch64: $passed tests passed under qemu-user $qemu, rustc $rustc"
