@@ -1,0 +1,149 @@
+//! Large transfers through small buffers: writes are partial, both sides wait in turns, and every
+//! byte arrives once and in order.
+
+mod support;
+
+use std::io::{IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustix::net::sockopt;
+use rustlet::net::TcpStream;
+use rustlet::{spawn, yield_now};
+
+/// Send buffers of a few kilobytes, so that nothing large goes through at once. (Narrow receive
+/// buffers, too, would leave TCP a window so small that it waits for its own timers.)
+fn narrow_pair() -> (TcpStream, TcpStream) {
+    let (a, b) = support::tcp_pair::<TcpStream>();
+    for stream in [&a, &b] {
+        sockopt::set_socket_send_buffer_size(stream, 4096).unwrap();
+    }
+    (a, b)
+}
+
+/// A stream of bytes in which each place differs from its neighbourhood.
+#[derive(Clone)]
+struct Pattern(u64);
+
+impl Pattern {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self
+                .0
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            *byte = (self.0 >> 56) as u8;
+        }
+    }
+}
+
+fn send(mut stream: &TcpStream, seed: u64, total: usize, step: usize) {
+    let (mut pattern, mut block, mut left) = (Pattern(seed), vec![0; step], total);
+    while left > 0 {
+        let len = step.min(left);
+        pattern.fill(&mut block[..len]);
+        stream.write_all(&block[..len]).unwrap();
+        left -= len;
+    }
+}
+
+fn receive(mut stream: &TcpStream, seed: u64, total: usize, step: usize) {
+    let (mut pattern, mut block, mut expected) = (Pattern(seed), vec![0; step], vec![0; step]);
+    let mut got = 0;
+    while got < total {
+        let read = stream.read(&mut block[..step.min(total - got)]).unwrap();
+        assert!(read > 0, "the end after {got} of {total} bytes");
+        pattern.fill(&mut expected[..read]);
+        assert!(block[..read] == expected[..read], "wrong bytes after {got}");
+        got += read;
+    }
+}
+
+#[test]
+fn both_ways_at_once() {
+    let _watchdog = support::watchdog();
+    let total = (16 << 20) / support::slowdown() as usize;
+    let (a, b) = narrow_pair();
+    let (a, b) = (Arc::new(a), Arc::new(b));
+    // Steps that fit the buffers, exceed them, and divide nothing.
+    let greenlets = [
+        (a.clone(), true, 1, 100_000),
+        (b.clone(), false, 1, 777),
+        (b, true, 2, 1_000),
+        (a, false, 2, 65_536),
+    ]
+    .map(|(stream, sends, seed, step)| {
+        spawn(move || match sends {
+            true => send(&stream, seed, total, step),
+            false => receive(&stream, seed, total, step),
+        })
+    });
+    for greenlet in greenlets {
+        greenlet.join().unwrap();
+    }
+}
+
+#[test]
+fn a_write_is_partial_and_says_how_much() {
+    let _watchdog = support::watchdog();
+    let (a, b) = narrow_pair();
+    let data = vec![7; 8 << 20];
+    let written = (&a).write(&data).unwrap();
+    assert!(0 < written && written < data.len(), "{written}");
+    let slices = [IoSlice::new(&data), IoSlice::new(&data)];
+    let receiver = spawn(move || {
+        let mut total = 0;
+        let mut block = vec![0; 10_000];
+        loop {
+            match (&b).read(&mut block).unwrap() {
+                0 => return total,
+                read => total += read,
+            }
+        }
+    });
+    // The buffers are full, so this waits, and then is partial again.
+    let vectored = (&a).write_vectored(&slices).unwrap();
+    assert!(0 < vectored && vectored < 2 * data.len(), "{vectored}");
+    drop(a);
+    assert_eq!(receiver.join().unwrap(), written + vectored);
+}
+
+#[test]
+fn many_connections_at_once_with_single_bytes() {
+    let _watchdog = support::watchdog();
+    let greenlets = Vec::from_iter((0..20).flat_map(|n| {
+        let (a, b) = narrow_pair();
+        let total = 20_000 / support::slowdown() as usize;
+        [
+            spawn(move || send(&a, n, total, 1 + n as usize * 37)),
+            spawn(move || receive(&b, n, total, 1 + n as usize * 11)),
+        ]
+    }));
+    yield_now();
+    for greenlet in greenlets {
+        greenlet.join().unwrap();
+    }
+}
+
+#[test]
+fn with_a_plain_thread_at_the_other_end() {
+    let _watchdog = support::watchdog();
+    let total = (8 << 20) / support::slowdown() as usize;
+    let (ours, theirs) = narrow_pair();
+    let theirs = std::net::TcpStream::from(theirs);
+    let peer = std::thread::spawn(move || {
+        // Back again, as it comes.
+        std::io::copy(&mut &theirs, &mut &theirs).unwrap()
+    });
+    let ours = Arc::new(ours);
+    let sender = {
+        let ours = ours.clone();
+        spawn(move || {
+            send(&ours, 5, total, 5_000);
+            ours.shutdown(std::net::Shutdown::Write).unwrap();
+        })
+    };
+    receive(&ours, 5, total, 3_000);
+    assert_eq!((&*ours).read(&mut [0]).unwrap(), 0);
+    sender.join().unwrap();
+    assert_eq!(peer.join().unwrap(), total as u64);
+}
