@@ -35,7 +35,7 @@ impl StackSize {
     /// # Errors
     /// `InvalidInput` if that is more than 1 GiB.
     pub fn new(bytes: usize) -> io::Result<Self> {
-        let smallest = (1 << MIN_LOG2).max(4 * rustix::param::page_size());
+        let smallest = (1 << MIN_LOG2).max(4 * crate::sys::mem::page_size());
         if bytes > 1 << MAX_LOG2 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -61,7 +61,7 @@ impl StackSize {
     /// small one.
     #[inline]
     pub fn guard_bytes(self) -> usize {
-        let page = rustix::param::page_size();
+        let page = crate::sys::mem::page_size();
         if self.bytes() >= 64 * 1024 {
             page.max(16 * 1024)
         } else {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_up_to_a_class() {
-        let page = rustix::param::page_size();
+        let page = crate::sys::mem::page_size();
         let smallest = (16 * 1024).max(4 * page);
         for (asked, got) in [
             (0, smallest),

@@ -168,7 +168,7 @@ fn a_million_stacks_cost_a_handful_of_mappings() {
 fn memory_comes_back_after_a_crowd() {
     for setting in ["madvise", "poison", "mprotect", "none"] {
         let Some(pool) = pool(setting) else { continue };
-        let page = rustix::param::page_size();
+        let page = crate::sys::mem::page_size();
         let size = size(64);
         if setting == "mprotect" && emulated() {
             continue; // Resident memory cannot be counted there.
@@ -374,7 +374,7 @@ fn a_limited_address_space_gives_smaller_regions_and_then_an_error_that_names_it
         .next()
         .and_then(|n| n.parse().ok())
         .expect("a number");
-    let used = (pages * rustix::param::page_size()) as u64;
+    let used = (pages * crate::sys::mem::page_size()) as u64;
     let limit = rustix::process::Rlimit {
         current: Some(used + (640 << 20)),
         maximum: None,

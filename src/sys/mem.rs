@@ -28,6 +28,7 @@
 
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
@@ -52,7 +53,7 @@ pub(crate) struct Range {
 /// `ENOMEM` if there is no such piece of address space, or `RLIMIT_AS` or `vm.max_map_count` is
 /// reached.
 pub(crate) fn reserve(len: usize, align: usize) -> Result<usize, Errno> {
-    let page = rustix::param::page_size();
+    let page = page_size();
     // A mapping is page-aligned already; the rest is cut off at both ends below.
     let slack = align.saturating_sub(page);
     let total = len.checked_add(slack).ok_or(Errno::NOMEM)?;
@@ -110,6 +111,20 @@ pub(crate) unsafe fn forbid(start: usize, len: usize) -> Result<(), Errno> {
 pub(crate) unsafe fn unmap(start: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller promises that nothing there is used.
     unsafe { munmap(start as *mut c_void, len) }
+}
+
+/// Bytes of a page of this machine's memory. A load, after the first call.
+#[inline]
+pub(crate) fn page_size() -> usize {
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            let size = rustix::param::page_size();
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        known => known,
+    }
 }
 
 /// Applies `advice` to every range; up to 1024 in one system call where the kernel can do that.
@@ -205,7 +220,7 @@ pub(crate) unsafe fn no_hugepage(start: usize, len: usize) {
 pub(crate) fn resident_bytes(start: usize, len: usize) -> usize {
     /// Pages per call, so that the buffer stays small however large the range is.
     const PAGES: usize = 64 * 1024;
-    let page = rustix::param::page_size();
+    let page = page_size();
     let mut marks = vec![0_u8; PAGES.min(len.div_ceil(page))];
     let mut pages = 0;
     let mut offset = 0;
@@ -243,7 +258,7 @@ mod tests {
     use super::*;
 
     fn page() -> usize {
-        rustix::param::page_size()
+        page_size()
     }
 
     #[test]

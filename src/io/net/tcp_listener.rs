@@ -28,8 +28,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl TcpListener {
-    /// Listens on the first of `addr`'s addresses that can be bound, with a backlog of
-    /// 128 connections or more, as std.
+    /// Listens on the first of `addr`'s addresses that can be bound.
+    ///
+    /// The backlog is as long as the system allows (`net.core.somaxconn`, 4,096 by default). std's
+    /// 128 overflows when a thousand clients connect at once, and each refused one tries again a
+    /// second later.
     ///
     /// # Errors
     /// As [`std::net::TcpListener::bind`].
@@ -37,6 +40,8 @@ impl TcpListener {
         each_addr(addr, |addr| {
             let listener = net::TcpListener::bind(addr)?;
             listener.set_nonblocking(true)?;
+            // A second listen(2) changes the backlog of a listening socket.
+            rustix::net::listen(&listener, i32::MAX)?;
             Ok(TcpListener {
                 source: Source::new(listener),
             })
