@@ -43,9 +43,13 @@ fn write_report(head: &Head, out: &mut signal::StderrWriter) -> fmt::Result {
     writeln!(
         out,
         "\n  its stack has {} KiB, guard included. Give it more with\n  \
-         rustlet::Builder::new().stack_size({} * 1024), or find the deep recursion or the large local\n  \
+         {}::new().stack_size({} * 1024), or find the deep recursion or the large local\n  \
          with a debugger. The process ends here: a stack that overflowed cannot be unwound.",
         head.size / 1024,
+        match head.context {
+            Some(_) => "rustlet::Builder",
+            None => "rustlet::raw::Builder",
+        },
         head.size / 512,
     )
 }

@@ -4,7 +4,8 @@
 //! could block goes through [`Source::operate`] and raw system calls.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
@@ -13,24 +14,90 @@ use rustix::io::Errno;
 use crate::reactor::{Interest, Registration};
 use crate::sys::clock;
 
+/// What std keeps in the kernel's socket, where all clones of a handle see it: kept here instead,
+/// because the kernel's own would make the descriptor block.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// The caller asked for `WouldBlock` instead of waiting.
+    nonblocking: AtomicBool,
+    /// In nanoseconds; 0 for none.
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+}
+
+impl Options {
+    fn cell(&self, interest: Interest) -> &AtomicU64 {
+        match interest {
+            Interest::Read => &self.read_timeout,
+            Interest::Write => &self.write_timeout,
+        }
+    }
+
+    pub(crate) fn timeout(&self, interest: Interest) -> Option<Duration> {
+        match self.cell(interest).load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// # Errors
+    /// `InvalidInput` for a duration of zero.
+    pub(crate) fn set_timeout(
+        &self,
+        interest: Interest,
+        value: Option<Duration>,
+    ) -> io::Result<()> {
+        if value == Some(Duration::ZERO) {
+            return Err(zero_timeout());
+        }
+        let nanos = value.map_or(0, clock::nanos);
+        self.cell(interest).store(nanos, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+}
+
+/// std's error for a timeout of zero.
+pub(crate) fn zero_timeout() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "cannot set a 0 duration timeout",
+    )
+}
+
 /// Owns a descriptor and its registrations; releases them before it closes.
 #[derive(Debug)]
 pub(crate) struct Source<S: AsFd> {
     /// `None` only between [`Source::into_inner`] and the drop it ends in.
     inner: Option<S>,
     registration: Registration,
-    /// The caller asked for `WouldBlock` instead of waiting.
-    nonblocking: AtomicBool,
+    options: Arc<Options>,
 }
 
 impl<S: AsFd> Source<S> {
     /// Takes over a descriptor that is non-blocking already.
     pub(crate) fn new(inner: S) -> Self {
+        Source::with_options(inner, Arc::default())
+    }
+
+    /// As [`Source::new`], for a second descriptor of the same socket.
+    pub(crate) fn with_options(inner: S, options: Arc<Options>) -> Self {
         Source {
             inner: Some(inner),
             registration: Registration::default(),
-            nonblocking: AtomicBool::new(false),
+            options,
         }
+    }
+
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.options
     }
 
     /// The std type, for options and addresses.
@@ -46,10 +113,6 @@ impl<S: AsFd> Source<S> {
         inner
     }
 
-    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
-        self.nonblocking.store(nonblocking, Ordering::Relaxed);
-    }
-
     /// Runs `op` until it does not say "would block", waiting for `interest` for as long as
     /// `timeout` allows. See [`Registration::operate`].
     ///
@@ -63,7 +126,7 @@ impl<S: AsFd> Source<S> {
         mut op: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<T> {
         let fd = self.inner().as_fd();
-        if self.nonblocking.load(Ordering::Relaxed) {
+        if self.options.is_nonblocking() {
             return op(fd).map_err(Into::into);
         }
         self.registration.operate(
@@ -80,11 +143,10 @@ impl<S: AsFd> Source<S> {
     pub(crate) fn transfer(
         &self,
         interest: Interest,
-        timeout: Option<Duration>,
         asked: usize,
         op: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
     ) -> io::Result<usize> {
-        let moved = self.operate(interest, timeout, op)?;
+        let moved = self.operate(interest, self.options.timeout(interest), op)?;
         if 0 < moved && moved < asked {
             self.registration.exhausted(interest);
         }

@@ -22,9 +22,9 @@ use crate::timer::{self, Deadline};
 /// itself. Nearly always that is one, whose key is kept in two atomics.
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
-    /// The first hub that registered it; 0 for none.
+    /// The first hub that registered it; 0 for none. Written under the lock of `others`.
     home: AtomicU64,
-    /// The key there. Written and read by that hub's thread, and by the one that releases.
+    /// The key there. Written under the lock too, before `home`.
     key: AtomicU64,
     /// Registrations with further hubs.
     others: Mutex<Vec<(u64, Key)>>,
@@ -50,16 +50,23 @@ impl Registration {
             .map(|&(_, key)| key)
     }
 
+    /// Registers with this thread's reactor, unless the descriptor has been closed.
+    ///
+    /// The lock makes it one step for [`Registration::release`]: either that finds what is written
+    /// here, key and all, or this finds the descriptor closed.
     #[cold]
     fn register(&self, reactor: &Reactor, fd: BorrowedFd<'_>, hub_id: u64) -> io::Result<Key> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Errno::BADF.into());
+        }
         let key = reactor.register(fd)?;
-        let claimed = self
-            .home
-            .compare_exchange(0, hub_id, Ordering::SeqCst, Ordering::Acquire);
-        if claimed.is_ok() {
-            self.key.store(key.token(), Ordering::Release);
+        if self.home.load(Ordering::Acquire) == 0 {
+            self.key.store(key.token(), Ordering::Relaxed);
+            self.home.store(hub_id, Ordering::Release);
         } else {
-            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            // Hubs end with their threads; a listener may outlive many.
+            others.retain(|&(other, _)| remote(other).is_some());
             others.push((hub_id, key));
         }
         Ok(key)
@@ -150,9 +157,7 @@ impl Registration {
         };
         let task = &hub.current().task;
         loop {
-            // SeqCst, as the registration before it, and as the two steps of `close` the other way
-            // round: either this sees the closing, or that sees the registration.
-            if self.closed.load(Ordering::SeqCst) {
+            if self.closed.load(Ordering::Acquire) {
                 return Err(Errno::BADF.into());
             }
             {
@@ -177,21 +182,21 @@ impl Registration {
 
     /// Marks the descriptor closed and wakes everybody who waits for it, with an error.
     pub(crate) fn close(&self, fd: BorrowedFd<'_>) {
-        self.closed.store(true, Ordering::SeqCst); // pairs with the check in `wait`
+        self.closed.store(true, Ordering::Release);
         self.release(fd);
     }
 
     /// Takes the descriptor out of every reactor. To be called before it is closed.
     pub(crate) fn release(&self, fd: BorrowedFd<'_>) {
-        let home = self.home.swap(0, Ordering::SeqCst);
-        if home == 0 {
-            return;
-        }
-        let key = Key::from_token(self.key.load(Ordering::Acquire));
-        release_from(home, key, fd);
-        let others =
-            core::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
-        for (hub_id, key) in others {
+        let (home, others) = {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let home = match self.home.swap(0, Ordering::AcqRel) {
+                0 => None,
+                hub_id => Some((hub_id, Key::from_token(self.key.load(Ordering::Relaxed)))),
+            };
+            (home, core::mem::take(&mut *others))
+        };
+        for (hub_id, key) in home.into_iter().chain(others) {
             release_from(hub_id, key, fd);
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Hub {
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
     last_poll: Cell<u64>,
+    /// When the process had other threads, in ticks.
+    other_threads_seen: Cell<u64>,
     pub(super) list: List,
     pub(crate) shared: &'static Shared,
     pub(super) pool: Rc<Pool>,
@@ -169,6 +171,7 @@ fn make() -> &'static Hub {
         budget: Cell::new(super::BUDGET),
         turn_left: Cell::new(0),
         last_poll: Cell::new(0),
+        other_threads_seen: Cell::new(0),
         list: List::new(),
         shared,
         pool: crate::stack::thread_pool(),
@@ -284,6 +287,13 @@ impl Hub {
                 alarms.cancel(alarm);
             }
             self.push(Work::Start(task.into_raw()));
+        }
+    }
+
+    fn hasten_all(&self) {
+        let delayed: Vec<u64> = self.delayed.borrow().keys().copied().collect();
+        for id in delayed {
+            self.hasten(id);
         }
     }
 
@@ -416,6 +426,8 @@ impl Hub {
         let slot = match self.pool.take(task.size) {
             Ok(slot) => slot,
             Err(error) => {
+                // A subscriber of the event below may ask who runs: the hub.
+                self.current.set(&raw const self.main);
                 self.pool.withdraw(task.size);
                 tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
                 self.live.set(self.live.get() - 1);
@@ -449,6 +461,7 @@ impl Hub {
 
     /// Takes back what a finished greenlet held.
     fn reap(&self, body: NonNull<Body<Control>>) {
+        self.current.set(&raw const self.main);
         // SAFETY: the greenlet has finished; it leaves the list and the task before its control
         // block is moved out, and the queue has no entry of it: an entry is pushed by a
         // yield or by the unpark of a parked greenlet, and it was neither when it returned.
@@ -520,7 +533,21 @@ impl Hub {
     /// Whether anything but a timer can make a greenlet of this hub runnable.
     fn can_be_woken(&self) -> bool {
         self.poller.get().is_some_and(|poller| poller.has_waiters())
-            || self.externals.get() > 0 && crate::sys::thread::has_other_threads()
+            || self.externals.get() > 0 && self.has_other_threads()
+    }
+
+    /// Whether the process has other threads, or had some a moment ago: asking costs
+    /// microseconds, and two threads that play ping-pong would ask at every wait.
+    fn has_other_threads(&self) -> bool {
+        let now = ticks::now();
+        if now.wrapping_sub(self.other_threads_seen.get()) < 100 * ticks::one_millisecond() {
+            return true;
+        }
+        let others = crate::sys::thread::has_other_threads();
+        if others {
+            self.other_threads_seen.set(now);
+        }
+        others
     }
 
     /// Waits for a descriptor, the bell, or the deadline.
@@ -618,12 +645,11 @@ impl Hub {
             if self.live.get() == 0 {
                 break;
             }
+            let mut listed = Vec::new();
             self.list
-                .for_each(|control| super::interrupt::kill_listed(&control.task));
-            let delayed: Vec<u64> = self.delayed.borrow().keys().copied().collect();
-            for id in delayed {
-                self.hasten(id);
-            }
+                .for_each(|control| listed.push(control.task.clone()));
+            listed.iter().for_each(super::interrupt::kill_listed);
+            self.hasten_all();
             for _ in 0..self.queued() {
                 if let Some(entry) = self.pop() {
                     entry.with_task(super::interrupt::kill_listed);
@@ -634,6 +660,7 @@ impl Hub {
             self.turn();
             let _ = self.between_turns(false);
         }
+        self.hasten_all();
         let mut abandoned = Vec::new();
         self.list
             .for_each(|control| abandoned.push(control.task.clone()));

@@ -18,7 +18,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr;
 use std::panic::resume_unwind;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::control::Control;
 use super::hub::{self, Hub};
@@ -40,20 +40,29 @@ impl fmt::Display for Killed {
     }
 }
 
-/// The payload that unwinds to a scope: its address, unique while it lives.
+/// The payload that unwinds to a scope.
 #[derive(Debug)]
-struct ScopeHit(usize);
+struct ScopeHit(ScopeId);
 
 /// A frame to which its greenlet can be unwound from outside.
 #[derive(Debug)]
 pub(crate) struct Scope {
+    id: ScopeId,
     hit: Cell<bool>,
     outer: Cell<*const Scope>,
 }
 
-/// Names a scope of a task. Stale names are harmless: they are looked up, never followed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScopeId(*const Scope);
+/// Names a scope; no two of a process have the same. Stale names are harmless: they are looked up,
+/// never followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScopeId(u64);
+
+impl ScopeId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        ScopeId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 impl Scope {
     /// Runs `f` inside a new scope. `arm` gets the scope's name before `f` starts, and its guard is
@@ -72,19 +81,20 @@ impl Scope {
         }
 
         let scope = Scope {
+            id: ScopeId::next(),
             hit: Cell::new(false),
             outer: Cell::new(hub::current_control().scope.get()),
         };
         let caught = {
             hub::current_control().scope.set(&raw const scope);
             let _leave = Leave(&scope);
-            let _armed = arm(ScopeId(&raw const scope));
+            let _armed = arm(scope.id);
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
         };
         match caught {
             Ok(value) => Some(value),
             Err(payload) => match payload.downcast_ref::<ScopeHit>() {
-                Some(&ScopeHit(address)) if address == (&raw const scope).addr() => None,
+                Some(&ScopeHit(id)) if id == scope.id => None,
                 _ => resume_unwind(payload),
             },
         }
@@ -100,15 +110,16 @@ pub(crate) fn hit(task: &TaskRef, id: ScopeId) {
         return;
     };
     let mut scope = control.scope.get();
-    while !scope.is_null() && !ptr::eq(scope, id.0) {
+    while !scope.is_null() {
         // SAFETY: the chain from `scope` consists of entered scopes, whose frames live.
-        scope = unsafe { (*scope).outer.get() };
-    }
-    // SAFETY: as above.
-    if let Some(scope) = unsafe { scope.as_ref() } {
-        scope.hit.set(true);
-        control.set_interrupted(true);
-        park::unpark(task);
+        let here = unsafe { &*scope };
+        if here.id == id {
+            here.hit.set(true);
+            control.set_interrupted(true);
+            park::unpark(task);
+            return;
+        }
+        scope = here.outer.get();
     }
 }
 
@@ -144,7 +155,7 @@ impl Control {
             // SAFETY: the chain from `scope` consists of entered scopes, whose frames live.
             let here = unsafe { &*scope };
             if here.hit.get() {
-                resume_unwind(Box::new(ScopeHit(scope.addr())));
+                resume_unwind(Box::new(ScopeHit(here.id)));
             }
             scope = here.outer.get();
         }

@@ -105,13 +105,21 @@ pub(crate) fn abort() -> ! {
 
 /// This thread's alternate stack, if rustlet had to provide one.
 struct AlternateStack {
+    /// This thread has been seen to.
+    checked: Cell<bool>,
     base: Cell<usize>,
     size: Cell<usize>,
 }
 
 thread_local! {
     static ALTERNATE: AlternateStack =
-        const { AlternateStack { base: Cell::new(0), size: Cell::new(0) } };
+        const {
+            AlternateStack {
+                checked: Cell::new(false),
+                base: Cell::new(0),
+                size: Cell::new(0),
+            }
+        };
 }
 
 /// Sees to it that this thread has an alternate signal stack large enough for our handler.
@@ -120,6 +128,13 @@ thread_local! {
 /// little with large vector state (11,952 bytes with AMX); threads made elsewhere have none.
 #[inline(never)]
 pub(crate) fn ensure_alternate_stack() {
+    if !ALTERNATE.with(|mine| mine.checked.replace(true)) {
+        provide_alternate_stack();
+    }
+}
+
+#[cold]
+fn provide_alternate_stack() {
     static FRAME: AtomicUsize = AtomicUsize::new(0);
     let frame = match FRAME.load(Ordering::Relaxed) {
         0 => {

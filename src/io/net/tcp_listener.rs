@@ -60,7 +60,7 @@ impl TcpListener {
     /// A second handle to the same socket, with a descriptor of its own.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         Ok(TcpListener {
-            source: Source::new(self.inner().try_clone()?),
+            source: Source::with_options(self.inner().try_clone()?, self.source.options().clone()),
         })
     }
 
@@ -88,7 +88,11 @@ impl TcpListener {
                     };
                     return Ok((stream, addr));
                 }
-                Err(error) if is_shortage(&error) && waited < PATIENCE => {
+                Err(error)
+                    if is_shortage(&error)
+                        && waited < PATIENCE
+                        && !self.source.options().is_nonblocking() =>
+                {
                     tracing::warn!(
                         target: "rustlet",
                         %error,
@@ -130,7 +134,7 @@ impl TcpListener {
 
     /// Whether accepting fails with `WouldBlock` instead of suspending the greenlet.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.set_nonblocking(nonblocking);
+        self.source.options().set_nonblocking(nonblocking);
         Ok(())
     }
 
@@ -199,7 +203,7 @@ impl From<net::TcpListener> for TcpListener {
     }
 }
 
-/// Makes the socket blocking again.
+/// Makes the socket blocking again, for its clones too.
 impl From<TcpListener> for net::TcpListener {
     fn from(listener: TcpListener) -> Self {
         let listener = listener.source.into_inner();

@@ -5,16 +5,17 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
+    SocketType, sockopt,
+};
 
 use super::{ToSocketAddrs, each_addr};
-use crate::io::source::Source;
+use crate::io::source::{Options, Source, zero_timeout};
 use crate::reactor::Interest;
-use crate::sys::clock;
 
 /// A TCP connection; see [`std::net::TcpStream`] for what each method means.
 ///
@@ -36,33 +37,6 @@ use crate::sys::clock;
 /// ```
 pub struct TcpStream {
     source: Source<net::TcpStream>,
-    timeouts: Arc<Timeouts>,
-}
-
-/// Read and write timeouts in nanoseconds, 0 for none. Shared by clones: in std they belong to the
-/// socket.
-#[derive(Debug, Default)]
-struct Timeouts {
-    read: AtomicU64,
-    write: AtomicU64,
-}
-
-fn load(timeout: &AtomicU64) -> Option<Duration> {
-    match timeout.load(Ordering::Relaxed) {
-        0 => None,
-        nanos => Some(Duration::from_nanos(nanos)),
-    }
-}
-
-fn store(timeout: &AtomicU64, value: Option<Duration>) -> io::Result<()> {
-    if value == Some(Duration::ZERO) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "cannot set a 0 duration timeout",
-        ));
-    }
-    timeout.store(value.map_or(0, clock::nanos), Ordering::Relaxed);
-    Ok(())
 }
 
 impl TcpStream {
@@ -80,10 +54,7 @@ impl TcpStream {
     /// `TimedOut`; `InvalidInput` for a timeout of zero; what connecting says.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         if timeout.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "cannot set a 0 duration timeout",
-            ));
+            return Err(zero_timeout());
         }
         connect(addr, Some(timeout))
     }
@@ -92,7 +63,6 @@ impl TcpStream {
     pub(super) fn from_nonblocking(fd: OwnedFd) -> Self {
         TcpStream {
             source: Source::new(fd.into()),
-            timeouts: Arc::default(),
         }
     }
 
@@ -119,8 +89,7 @@ impl TcpStream {
     /// A second handle to the same connection, with a descriptor of its own.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
         Ok(TcpStream {
-            source: Source::new(self.inner().try_clone()?),
-            timeouts: self.timeouts.clone(),
+            source: Source::with_options(self.inner().try_clone()?, self.source.options().clone()),
         })
     }
 
@@ -130,7 +99,7 @@ impl TcpStream {
     /// # Errors
     /// `InvalidInput` for a duration of zero.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        store(&self.timeouts.read, timeout)
+        self.source.options().set_timeout(Interest::Read, timeout)
     }
 
     /// Limits how long a write waits, as [`TcpStream::set_read_timeout`].
@@ -138,25 +107,26 @@ impl TcpStream {
     /// # Errors
     /// `InvalidInput` for a duration of zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        store(&self.timeouts.write, timeout)
+        self.source.options().set_timeout(Interest::Write, timeout)
     }
 
     /// The read timeout.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(load(&self.timeouts.read))
+        Ok(self.source.options().timeout(Interest::Read))
     }
 
     /// The write timeout.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(load(&self.timeouts.write))
+        Ok(self.source.options().timeout(Interest::Write))
     }
 
     /// Receives without taking the data from the socket.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source
-            .operate(Interest::Read, load(&self.timeouts.read), |fd| {
-                rustix::net::recv(fd, &mut *buf, RecvFlags::PEEK).map(|(_, bytes)| bytes)
-            })
+        let timeout = self.source.options().timeout(Interest::Read);
+        self.source.operate(Interest::Read, timeout, |fd| {
+            rustix::net::recv(fd, &mut *buf, RecvFlags::PEEK | RecvFlags::DONTWAIT)
+                .map(|(_, bytes)| bytes)
+        })
     }
 
     /// Sets `TCP_NODELAY`.
@@ -188,7 +158,7 @@ impl TcpStream {
     ///
     /// The descriptor itself is non-blocking in any case.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.set_nonblocking(nonblocking);
+        self.source.options().set_nonblocking(nonblocking);
         Ok(())
     }
 
@@ -203,39 +173,37 @@ impl TcpStream {
         self.source.close();
     }
 
+    // DONTWAIT on each call, though the descriptor is non-blocking: a clone that became a std socket has
+    // made the socket of both blocking. NOSIGNAL as std: a peer that has gone is an error, not a SIGPIPE.
+
     fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let asked = buf.len();
-        self.source
-            .transfer(Interest::Read, load(&self.timeouts.read), asked, |fd| {
-                rustix::net::recv(fd, &mut *buf, RecvFlags::empty()).map(|(_, bytes)| bytes)
-            })
+        self.source.transfer(Interest::Read, buf.len(), |fd| {
+            rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT).map(|(_, bytes)| bytes)
+        })
     }
 
     fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.source
-            .transfer(Interest::Read, load(&self.timeouts.read), asked, |fd| {
-                rustix::io::readv(fd, bufs)
-            })
+        self.source.transfer(Interest::Read, asked, |fd| {
+            let mut control = RecvAncillaryBuffer::default();
+            rustix::net::recvmsg(fd, bufs, &mut control, RecvFlags::DONTWAIT)
+                .map(|message| message.bytes)
+        })
     }
 
     fn transmit(&self, buf: &[u8]) -> io::Result<usize> {
-        // NOSIGNAL as std: a peer that has gone is an error, not a SIGPIPE.
-        self.source.transfer(
-            Interest::Write,
-            load(&self.timeouts.write),
-            buf.len(),
-            |fd| rustix::net::send(fd, buf, SendFlags::NOSIGNAL),
-        )
+        self.source.transfer(Interest::Write, buf.len(), |fd| {
+            rustix::net::send(fd, buf, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        })
     }
 
     fn transmit_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.source
-            .transfer(Interest::Write, load(&self.timeouts.write), asked, |fd| {
-                let mut control = rustix::net::SendAncillaryBuffer::default();
-                rustix::net::sendmsg(fd, bufs, &mut control, SendFlags::NOSIGNAL)
-            })
+        self.source.transfer(Interest::Write, asked, |fd| {
+            let mut control = SendAncillaryBuffer::default();
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            rustix::net::sendmsg(fd, bufs, &mut control, flags)
+        })
     }
 }
 
@@ -323,14 +291,13 @@ impl Write for TcpStream {
 /// Makes the socket non-blocking and takes over its timeouts.
 impl From<net::TcpStream> for TcpStream {
     fn from(stream: net::TcpStream) -> Self {
-        let timeouts = Timeouts::default();
+        let options = Options::default();
         // They can only fail for a descriptor that is no socket; reads will say so then.
         let _ = stream.set_nonblocking(true);
-        let _ = store(&timeouts.read, stream.read_timeout().ok().flatten());
-        let _ = store(&timeouts.write, stream.write_timeout().ok().flatten());
+        let _ = options.set_timeout(Interest::Read, stream.read_timeout().ok().flatten());
+        let _ = options.set_timeout(Interest::Write, stream.write_timeout().ok().flatten());
         TcpStream {
-            source: Source::new(stream),
-            timeouts: Arc::new(timeouts),
+            source: Source::with_options(stream, Arc::new(options)),
         }
     }
 }
@@ -338,11 +305,11 @@ impl From<net::TcpStream> for TcpStream {
 /// Makes the socket blocking again and passes its timeouts on.
 impl From<TcpStream> for net::TcpStream {
     fn from(stream: TcpStream) -> Self {
-        let timeouts = stream.timeouts.clone();
+        let options = stream.source.options().clone();
         let stream = stream.source.into_inner();
         let _ = stream.set_nonblocking(false);
-        let _ = stream.set_read_timeout(load(&timeouts.read));
-        let _ = stream.set_write_timeout(load(&timeouts.write));
+        let _ = stream.set_read_timeout(options.timeout(Interest::Read));
+        let _ = stream.set_write_timeout(options.timeout(Interest::Write));
         stream
     }
 }
