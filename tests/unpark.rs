@@ -194,7 +194,7 @@ fn waiting_costs_nothing() {
     let sleepers = Vec::from_iter((0..100).map(|_| spawn(|| sleep(HOUR))));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let acceptor = spawn(move || drop(listener.accept()));
-    sleep(Duration::from_millis(10));
+    yield_now(); // all of them run, and wait
 
     let (before, cpu) = (rustlet::stats(), support::process_cpu_time());
     sleep(Duration::from_millis(300));
