@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
+use super::cells::Cells;
 use super::control::{Control, List};
 use super::deadlock::Deadlock;
 use super::driver::{Alarms, Poller, Wait};
@@ -79,6 +80,8 @@ pub(crate) struct Hub {
     pub(super) list: List,
     pub(crate) shared: &'static Shared,
     pub(super) pool: Rc<Pool>,
+    /// Memory of tasks that have ended.
+    pub(super) cells: Cells,
     /// Parked greenlets whose wait something outside the hub may end.
     pub(super) externals: Cell<usize>,
     /// Greenlets that start later, with the alarms that will start them.
@@ -175,6 +178,7 @@ fn make() -> &'static Hub {
         list: List::new(),
         shared,
         pool: crate::stack::thread_pool(),
+        cells: Cells::default(),
         externals: Cell::new(0),
         delayed: RefCell::default(),
         alarms: OnceCell::new(),
@@ -315,7 +319,7 @@ impl Hub {
             measure,
             shared: self.shared,
         };
-        let (task, queued) = TaskRef::new(attributes, f);
+        let (task, queued) = TaskRef::new(&self.cells, attributes, f);
         self.live.set(self.live.get() + 1);
         self.spawned.set(self.spawned.get() + 1);
         tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");

@@ -2,6 +2,7 @@
 //!
 //! | file | one idea |
 //! |---|---|
+//! | [`cells`] | memory of tasks, used again |
 //! | [`task`] | what exists of a greenlet without a stack: closure, outcome, flags; counted |
 //! | [`control`] | what is hot while it has one, at the top of its stack |
 //! | [`queue`] | the run queue |
@@ -17,6 +18,7 @@
 //! across a suspension.
 
 mod builder;
+mod cells;
 mod control;
 mod deadlock;
 pub(crate) mod driver;

@@ -19,6 +19,7 @@
 //! 4. `control` is touched by the hub's thread alone.
 #![allow(unsafe_code)] // A counted allocation with a type-erased tail.
 
+use core::alloc::Layout;
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::mem;
@@ -28,6 +29,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
+use super::cells::{self, Cells};
 use super::control::Control;
 use super::inbox::Shared;
 use super::interrupt::Killed;
@@ -65,8 +67,7 @@ pub(crate) struct Header {
     extras: Option<Box<Extras>>,
 }
 
-/// What few tasks have; apart, so that the allocation of a small closure stays within 120
-/// bytes, the largest that glibc's malloc serves from its fast bins.
+/// What few tasks have; apart, so that a task with a small closure fits a cell ([`Cells`]).
 #[derive(Debug)]
 struct Extras {
     name: Option<Box<str>>,
@@ -182,22 +183,31 @@ pub(super) struct Attributes {
 impl TaskRef {
     /// A new task, with two references: the one returned and one more for the run queue
     /// ([`TaskRef::from_raw`] of the returned pointer).
-    pub(super) fn new<F, T>(attributes: Attributes, f: F) -> (TaskRef, NonNull<Header>)
+    pub(super) fn new<F, T>(
+        cells: &Cells,
+        attributes: Attributes,
+        f: F,
+    ) -> (TaskRef, NonNull<Header>)
     where
         F: FnOnce() -> T,
     {
-        let task = TaskRef::allocate(attributes, 2, Stage::Pending(f));
+        let task = TaskRef::allocate(cells, attributes, 2, Stage::Pending(f));
         let queued = task.0;
         (task, queued)
     }
 
     /// The task that stands for the code on a thread's own stack: it never runs and never ends.
     pub(super) fn for_main(attributes: Attributes) -> TaskRef {
-        TaskRef::allocate::<fn(), ()>(attributes, 1, Stage::Running)
+        TaskRef::allocate::<fn(), ()>(&Cells::default(), attributes, 1, Stage::Running)
     }
 
     #[inline(always)]
-    fn allocate<F, T>(attributes: Attributes, refs: usize, stage: Stage<F, T>) -> TaskRef
+    fn allocate<F, T>(
+        cells: &Cells,
+        attributes: Attributes,
+        refs: usize,
+        stage: Stage<F, T>,
+    ) -> TaskRef
     where
         F: FnOnce() -> T,
     {
@@ -207,8 +217,8 @@ impl TaskRef {
                 high_water: AtomicUsize::new(0),
             })
         });
-        let mut cell = Box::<TaskCell<F, T>>::new_uninit();
-        let place = cell.as_mut_ptr();
+        let memory = cells.obtain(Layout::new::<TaskCell<F, T>>());
+        let place = memory.cast::<TaskCell<F, T>>().as_ptr();
         // SAFETY: the place is the new allocation's; every field is written, one by one, because a copy
         // of freshly written fields stalls (stores that are not forwarded).
         unsafe {
@@ -226,7 +236,7 @@ impl TaskRef {
             (&raw mut (*header).extras).write(extras);
             (&raw mut (*place).stage).write(UnsafeCell::new(stage));
         }
-        TaskRef(NonNull::from(Box::leak(cell)).cast())
+        TaskRef(memory.cast())
     }
 
     /// The reference as a pointer; [`TaskRef::from_raw`] takes it back.
@@ -490,7 +500,11 @@ unsafe fn drop_outcome<F, T>(task: NonNull<Header>) {
 }
 
 unsafe fn free<F, T>(task: NonNull<Header>) {
-    // SAFETY: no reference is left, and the allocation came from a Box of this type. The stage is
+    // SAFETY: no reference is left, and the memory was obtained for this type. The stage is
     // Taken (or Running for a thread's own stack, and for what was abandoned), by rules 2 and 3.
-    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T>>().as_ptr()) });
+    unsafe {
+        let cell = task.cast::<TaskCell<F, T>>();
+        core::ptr::drop_in_place(cell.as_ptr());
+        cells::free(cell.cast(), Layout::new::<TaskCell<F, T>>());
+    }
 }

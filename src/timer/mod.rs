@@ -10,8 +10,8 @@
 //! [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
 //! goes with it.
 //!
-//! Never early; late by up to one tick of the wheel (65.5 µs) and what the hub is doing: an alarm
-//! fires when the hub gets to it, between turns.
+//! Never early; late by up to one tick of the wheel (65.5 µs) or a thousandth of the waiting time, whichever is
+//! more, and by what the hub is doing: an alarm fires when the hub gets to it.
 
 mod timeout;
 mod wheel;
@@ -59,8 +59,19 @@ impl Timers {
     }
 
     fn arm(&self, deadline: Nanos, alarm: Alarm) -> Key {
-        self.wheel.borrow_mut().insert(deadline, alarm)
+        let mut wheel = self.wheel.borrow_mut();
+        let deadline = with_slack(wheel.now_ns(), deadline);
+        wheel.insert(deadline, alarm)
     }
+}
+
+/// Far deadlines may be late by a thousandth of their distance, as in Linux's own poll(2) and select(2): then those
+/// that lie close together share a wake-up of the thread. Near ones keep the wheel's tick.
+fn with_slack(now: Nanos, deadline: Nanos) -> Nanos {
+    let slack = deadline.saturating_sub(now) / 1024;
+    // Rounded up to a multiple of the largest power of two within the slack.
+    let step = 1 << slack.checked_ilog2().unwrap_or(0);
+    deadline.checked_next_multiple_of(step).unwrap_or(deadline)
 }
 
 impl Alarms for Timers {
@@ -167,7 +178,8 @@ fn sleep_until_nanos(at: Nanos) {
 
 /// Suspends the running greenlet for at least `duration`; the others go on.
 ///
-/// `Duration::ZERO` is [`crate::yield_now`]. From code on the thread's own stack it runs the
+/// Late by up to 65.5 µs or a thousandth of `duration`, whichever is more, and by what other greenlets do
+/// meanwhile. `Duration::ZERO` is [`crate::yield_now`]. From code on the thread's own stack it runs the
 /// others meanwhile. In a destructor that runs because of a panic or a kill it blocks the thread.
 ///
 /// # Panics
@@ -272,4 +284,20 @@ impl<T> Greenlet<T> {
 /// A deadlock is an error that io-like callers cannot express; they cannot run into one.
 pub(crate) fn no_deadlock(report: Deadlock) -> ! {
     unreachable!("a wait for a descriptor or a timer can always end: {report}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Slack never makes a deadline earlier, nor later by more than a thousandth of its distance.
+        #[test]
+        fn slack_is_late_by_a_thousandth_at_most(now: u64, distance: u64) {
+            let deadline = now.saturating_add(distance);
+            let late = with_slack(now, deadline) - deadline;
+            prop_assert!(late <= (deadline - now) / 1000);
+        }
+    }
 }

@@ -191,6 +191,11 @@ impl<T> Wheel<T> {
         self.len
     }
 
+    /// The time that [`Wheel::advance`] was last told, rounded down to a tick.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.tick * Self::TICK_NS
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
