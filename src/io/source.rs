@@ -123,6 +123,29 @@ impl<S: AsFd> Source<S> {
         &self,
         interest: Interest,
         timeout: Option<Duration>,
+        op: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        self.run(interest, timeout, |_| false, op)
+    }
+
+    /// As [`Source::operate`] for a read or write of `asked` bytes: one that moved fewer has
+    /// emptied (or filled) the descriptor, so the next waits first.
+    pub(crate) fn transfer(
+        &self,
+        interest: Interest,
+        asked: usize,
+        op: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
+        let emptied = |&moved: &usize| 0 < moved && moved < asked;
+        self.run(interest, self.options.timeout(interest), emptied, op)
+    }
+
+    #[inline]
+    fn run<T>(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+        emptied: impl Fn(&T) -> bool,
         mut op: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<T> {
         let fd = self.inner().as_fd();
@@ -134,23 +157,9 @@ impl<S: AsFd> Source<S> {
             interest,
             || timeout.map(clock::after),
             || Errno::AGAIN.into(),
+            emptied,
             || op(fd),
         )
-    }
-
-    /// As [`Source::operate`] for a read or write of `asked` bytes: one that moved fewer has
-    /// emptied (or filled) the descriptor, so the next waits first.
-    pub(crate) fn transfer(
-        &self,
-        interest: Interest,
-        asked: usize,
-        op: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
-    ) -> io::Result<usize> {
-        let moved = self.operate(interest, self.options.timeout(interest), op)?;
-        if 0 < moved && moved < asked {
-            self.registration.exhausted(interest);
-        }
-        Ok(moved)
     }
 
     /// Wakes everybody who waits for the descriptor with an error; later operations fail too.

@@ -7,7 +7,7 @@
 //! 2. A descriptor is registered once per hub, on its first wait there, edge-triggered for both directions.
 //!    It leaves the hub when it is closed.
 //! 3. Readiness is remembered between waits: an edge sets it, "would block" clears it, and so does
-//!    [`Registration::exhausted`] after a short read or write: the next operation goes
+//!    a short read or write: the next operation goes
 //!    straight to waiting, which saves a system call each round. A short read is
 //!    not the end: once the peer has closed (`read_closed`), readiness stays set, since no
 //!    further edge would come.
@@ -34,7 +34,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::scheduler::driver::{Poller, Wait};
-use crate::scheduler::hub;
+use crate::scheduler::hub::{self, Hub};
 use crate::scheduler::inbox::Shared;
 use crate::sys::epoll::{Epoll, EventBuffer};
 use rustix::fd::BorrowedFd;
@@ -92,7 +92,13 @@ impl Reactor {
     }
 
     fn existing() -> Option<&'static Reactor> {
-        hub::get().poller()?.as_any().downcast_ref()
+        Reactor::of(hub::get())
+    }
+
+    /// A hub's reactor, if it has one.
+    #[inline]
+    fn of(hub: &'static Hub) -> Option<&'static Reactor> {
+        hub.poller()?.as_any().downcast_ref()
     }
 
     #[cold]

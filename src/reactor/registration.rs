@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::source::{Interest, Key};
 use super::{Reactor, remote};
+use crate::scheduler::TaskRef;
+use crate::scheduler::hub::{self, Hub};
 use crate::scheduler::park::{self, ParkError, WaitReason};
-use crate::scheduler::{TaskRef, hub, spend_budget};
 use crate::sys::clock::{self, Nanos};
 use crate::timer::{self, Deadline};
 
@@ -55,7 +56,9 @@ impl Registration {
     /// The lock makes it one step for [`Registration::release`]: either that finds what is written
     /// here, key and all, or this finds the descriptor closed.
     #[cold]
-    fn register(&self, reactor: &Reactor, fd: BorrowedFd<'_>, hub_id: u64) -> io::Result<Key> {
+    fn register(&self, hub: &'static Hub, fd: BorrowedFd<'_>) -> io::Result<Here> {
+        let reactor = Reactor::get()?;
+        let hub_id = hub.shared.hub_id();
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::Acquire) {
             return Err(Errno::BADF.into());
@@ -69,12 +72,24 @@ impl Registration {
             others.retain(|&(other, _)| remote(other).is_some());
             others.push((hub_id, key));
         }
-        Ok(key)
+        Ok(Here { reactor, key })
+    }
+
+    /// This thread's view of the registration, if there is one.
+    #[inline]
+    fn here(&self, hub: &'static Hub) -> Option<Here> {
+        let key = self.find(hub.shared.hub_id())?;
+        Some(Here {
+            reactor: Reactor::of(hub)?,
+            key,
+        })
     }
 
     /// Tries `op` until it does not say "would block", waiting for `interest` in between.
     ///
-    /// `op` must not block the thread: the descriptor is non-blocking. `EINTR` is retried.
+    /// `op` must not block the thread: the descriptor is non-blocking. `EINTR` is retried. `emptied` says
+    /// of a result that the descriptor has no more (or takes no more): the next operation then waits
+    /// for an edge at once.
     ///
     /// # Errors
     /// `op`'s own; `expired()` when `deadline` has come; `EBADF` when the descriptor was closed
@@ -85,72 +100,59 @@ impl Registration {
         interest: Interest,
         deadline: impl FnOnce() -> Option<Nanos>,
         expired: impl FnOnce() -> io::Error,
+        emptied: impl Fn(&T) -> bool,
         mut op: impl FnMut() -> Result<T, Errno>,
     ) -> io::Result<T> {
+        let hub = hub::get();
         // Before the operation, never after it: what it has moved must not be lost to a kill, and what it
-        // says about readiness (`exhausted`) is old once the hub has fetched events.
-        spend_budget();
+        // says about readiness is old once the hub has fetched events.
+        hub.spend_budget();
         if self.closed.load(Ordering::Acquire) {
             return Err(Errno::BADF.into());
         }
-        if self.may_try(interest) {
-            match retry(&mut op) {
-                Err(Errno::AGAIN) => self.clear(interest, true),
-                done => return done.map_err(Into::into),
-            }
-        }
-        let deadline = Deadline::new(deadline());
+        let mut here = self.here(hub);
+        let mut deadline = Some(deadline);
+        let mut armed = None;
+        // Worth trying, unless the last operation emptied the descriptor and no edge has come since.
+        let mut ready = here.is_none_or(|here| here.is_ready(interest));
         loop {
-            if !self.wait(fd, interest, &deadline)? {
+            if ready {
+                let result = retry(&mut op);
+                let clear = match &result {
+                    Err(Errno::AGAIN) => true,
+                    Ok(value) => emptied(value),
+                    Err(_) => false,
+                };
+                if clear && let Some(here) = here {
+                    here.clear(interest, result.is_err());
+                }
+                if !matches!(result, Err(Errno::AGAIN)) {
+                    return result.map_err(Into::into);
+                }
+            }
+            let place = match here {
+                Some(here) => here,
+                None => *here.insert(self.register(hub, fd)?),
+            };
+            let armed = armed.get_or_insert_with(|| {
+                Deadline::new(deadline.take().and_then(|deadline| deadline()))
+            });
+            if !self.wait(hub, place, fd, interest, armed)? {
                 return Err(expired());
             }
-            match retry(&mut op) {
-                Err(Errno::AGAIN) => self.clear(interest, true),
-                done => return done.map_err(Into::into),
-            }
+            ready = true;
         }
-    }
-
-    /// A read or write moved fewer bytes than asked for: the next one waits for an edge at once.
-    pub(crate) fn exhausted(&self, interest: Interest) {
-        self.clear(interest, false);
-    }
-
-    /// Whether an operation is worth trying: it is unless the last one emptied the descriptor and no
-    /// edge has come since.
-    fn may_try(&self, interest: Interest) -> bool {
-        self.with_source(|source| source.is_ready(interest))
-            .unwrap_or(true)
-    }
-
-    fn clear(&self, interest: Interest, would_block: bool) {
-        self.with_source(|source| source.clear(interest, would_block));
-    }
-
-    fn with_source<R>(&self, f: impl FnOnce(&mut super::source::Source) -> R) -> Option<R> {
-        let hub = hub::get();
-        let key = self.find(hub.shared.hub_id())?;
-        Reactor::existing()?
-            .sources
-            .borrow_mut()
-            .get_mut(key)
-            .map(f)
     }
 
     /// Waits until `interest` may be ready; false if `deadline` came first.
-    pub(crate) fn wait(
+    fn wait(
         &self,
+        hub: &'static Hub,
+        here: Here,
         fd: BorrowedFd<'_>,
         interest: Interest,
         deadline: &Deadline,
     ) -> io::Result<bool> {
-        let reactor = Reactor::get()?;
-        let hub = hub::get();
-        let hub_id = hub.shared.hub_id();
-        let key = match self.find(hub_id) {
-            Some(key) => key,
-            None => self.register(reactor, fd, hub_id)?,
-        };
         let reason = match interest {
             Interest::Read => WaitReason::readable(fd.as_raw_fd()),
             Interest::Write => WaitReason::writable(fd.as_raw_fd()),
@@ -161,8 +163,8 @@ impl Registration {
                 return Err(Errno::BADF.into());
             }
             {
-                let mut sources = reactor.sources.borrow_mut();
-                let source = sources.get_mut(key).ok_or(Errno::BADF)?;
+                let mut sources = here.reactor.sources.borrow_mut();
+                let source = sources.get_mut(here.key).ok_or(Errno::BADF)?;
                 if source.is_ready(interest) {
                     return Ok(true);
                 }
@@ -171,7 +173,7 @@ impl Registration {
                 }
                 source.add_waiter(interest, task.clone());
             }
-            let _waiting = Waiting::new(reactor, key, interest, task);
+            let _waiting = Waiting::new(here, interest, task);
             match park::park(reason) {
                 Ok(()) => {}
                 Err(ParkError::Unwinding) => return block_thread(fd, interest, deadline),
@@ -198,6 +200,32 @@ impl Registration {
         };
         for (hub_id, key) in home.into_iter().chain(others) {
             release_from(hub_id, key, fd);
+        }
+    }
+}
+
+/// A registration as this thread's reactor has it.
+#[derive(Clone, Copy)]
+struct Here {
+    reactor: &'static Reactor,
+    key: Key,
+}
+
+impl Here {
+    #[inline]
+    fn is_ready(self, interest: Interest) -> bool {
+        let mut sources = self.reactor.sources.borrow_mut();
+        // Gone means closed: the operation will say so.
+        sources
+            .get_mut(self.key)
+            .is_none_or(|source| source.is_ready(interest))
+    }
+
+    #[inline]
+    fn clear(self, interest: Interest, would_block: bool) {
+        let mut sources = self.reactor.sources.borrow_mut();
+        if let Some(source) = sources.get_mut(self.key) {
+            source.clear(interest, would_block);
         }
     }
 }
@@ -251,18 +279,16 @@ fn block_thread(fd: BorrowedFd<'_>, interest: Interest, deadline: &Deadline) -> 
 
 /// Counts a waiter, and takes it out of its source however the wait ends.
 struct Waiting<'a> {
-    reactor: &'a Reactor,
-    key: Key,
+    here: Here,
     interest: Interest,
     task: &'a TaskRef,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(reactor: &'a Reactor, key: Key, interest: Interest, task: &'a TaskRef) -> Self {
-        reactor.waiters.set(reactor.waiters.get() + 1);
+    fn new(here: Here, interest: Interest, task: &'a TaskRef) -> Self {
+        here.reactor.waiters.set(here.reactor.waiters.get() + 1);
         Waiting {
-            reactor,
-            key,
+            here,
             interest,
             task,
         }
@@ -271,8 +297,9 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.reactor.waiters.set(self.reactor.waiters.get() - 1);
-        if let Some(source) = self.reactor.sources.borrow_mut().get_mut(self.key) {
+        let reactor = self.here.reactor;
+        reactor.waiters.set(reactor.waiters.get() - 1);
+        if let Some(source) = reactor.sources.borrow_mut().get_mut(self.here.key) {
             source.remove_waiter(self.interest, self.task);
         }
     }

@@ -16,13 +16,18 @@ const LISTED: usize = 20;
 /// ```
 /// let stuck = rustlet::Builder::new()
 ///     .name("stuck")
-///     .spawn(|| rustlet::park())
+///     .spawn(|| rustlet::sleep(std::time::Duration::MAX))
 ///     .unwrap();
 /// let error = stuck.join().unwrap_err();
 /// assert!(error.is_deadlock());
 /// assert!(error.to_string().contains("greenlet 'stuck'"));
 /// ```
 pub struct Deadlock {
+    /// Boxed: a wait that succeeds should not have to copy room for this.
+    report: Box<Report>,
+}
+
+struct Report {
     caller_waits_for: WaitReason,
     blocked: Vec<Blocked>,
     more: usize,
@@ -38,18 +43,21 @@ impl Deadlock {
     pub(super) fn new(caller_waits_for: WaitReason) -> Self {
         tracing::error!(target: "rustlet", caller_waits_for = %caller_waits_for, "deadlock");
         Deadlock {
-            caller_waits_for,
-            blocked: Vec::new(),
-            more: 0,
+            report: Box::new(Report {
+                caller_waits_for,
+                blocked: Vec::new(),
+                more: 0,
+            }),
         }
     }
 
     pub(super) fn add(&mut self, task: &TaskRef, reason: WaitReason) {
-        if self.blocked.len() == LISTED {
-            self.more += 1;
+        let report = &mut *self.report;
+        if report.blocked.len() == LISTED {
+            report.more += 1;
             return;
         }
-        self.blocked.push(Blocked {
+        report.blocked.push(Blocked {
             id: task.id,
             name: task.name().map(Into::into),
             reason,
@@ -58,7 +66,7 @@ impl Deadlock {
 
     /// How many greenlets of this thread are blocked.
     pub fn blocked(&self) -> usize {
-        self.blocked.len() + self.more
+        self.report.blocked.len() + self.report.more
     }
 }
 
@@ -67,10 +75,10 @@ impl fmt::Display for Deadlock {
         write!(
             f,
             "deadlock: this code waits for {}, and nothing can ever wake it; {} greenlets are blocked",
-            self.caller_waits_for,
+            self.report.caller_waits_for,
             self.blocked()
         )?;
-        for (index, blocked) in self.blocked.iter().enumerate() {
+        for (index, blocked) in self.report.blocked.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             write!(
                 f,
@@ -79,8 +87,8 @@ impl fmt::Display for Deadlock {
                 blocked.reason
             )?;
         }
-        if self.more > 0 {
-            write!(f, "; and {} more", self.more)?;
+        if self.report.more > 0 {
+            write!(f, "; and {} more", self.report.more)?;
         }
         Ok(())
     }

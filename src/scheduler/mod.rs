@@ -46,16 +46,3 @@ pub(crate) use task::TaskRef;
 /// Operations that may succeed in a row without suspending before the greenlet must let others
 /// run: a stream that always has data would otherwise starve its neighbours (gevent #1741).
 pub(crate) const BUDGET: u32 = 128;
-
-/// Counts one operation that succeeded without suspending; yields when the budget is used up.
-#[inline]
-pub(crate) fn spend_budget() {
-    let budget = &hub::get().budget;
-    match budget.get() {
-        0 => {
-            budget.set(BUDGET);
-            yield_now();
-        }
-        left => budget.set(left - 1),
-    }
-}

@@ -144,6 +144,12 @@ fn give_up(test: &str, place: &Location<'_>, limit: Duration) -> ! {
 
 // ---------------------------------------------------------------------------- child processes
 
+/// Whether this runs under an emulator: user-mode qemu has a thread of its own in each process, and
+/// answers some questions about memory otherwise than a kernel.
+pub(crate) fn emulated() -> bool {
+    std::env::var_os("RUSTLET_TEST_RUNNER").is_some()
+}
+
 /// Whether this process was started by [`child`] for this test's sake.
 ///
 /// Switches core dumps off on the way: a child is usually about to die of a signal.
