@@ -3,7 +3,7 @@
 //! # Contract
 //! This is what the layers to the right may rely on, and what a second backend must give.
 //! 1. An operation is tried first and waits only when the kernel says it would block; [`Registration::operate`] is
-//!    that loop. Waiting is by [`crate::scheduler::park`]; the deadline is the caller's.
+//!    that loop. Waiting is by [`mod@crate::scheduler::park`]; the deadline is the caller's.
 //! 2. A descriptor is registered once per hub, on its first wait there, edge-triggered for both directions.
 //!    It leaves the hub when it is closed.
 //! 3. Readiness is remembered between waits: an edge sets it, "would block" clears it, and so does

@@ -5,7 +5,7 @@
 //! program that does neither pays for neither.
 //!
 //! Both traits are called by the hub alone, on its own thread, between greenlets. They
-//! wake greenlets through [`super::unpark`] and must not block other than in [`Poller::poll`].
+//! wake greenlets through [`super::park::unpark`] and must not block other than in [`Poller::poll`].
 
 use crate::sys::clock::Nanos;
 use std::any::Any;

@@ -234,7 +234,7 @@ impl Handle {
         }
     }
 
-    /// Leaves the token for the greenlet's [`crate::park`], from any thread.
+    /// Leaves the token for the greenlet's [`crate::park()`], from any thread.
     pub fn unpark(&self) {
         park::unpark(&self.task);
     }

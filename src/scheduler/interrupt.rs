@@ -11,7 +11,7 @@
 //! - If several are pending, the kill comes first, then the innermost scope.
 //!
 //! Nothing is raised while the greenlet is unwinding already: it does not suspend then
-//! ([`super::park`]), so destructors run to their end.
+//! ([`mod@super::park`]), so destructors run to their end.
 #![allow(unsafe_code)] // Scopes are frames linked by address.
 
 use core::cell::Cell;

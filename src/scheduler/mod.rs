@@ -7,7 +7,7 @@
 //! | [`control`] | what is hot while it has one, at the top of its stack |
 //! | [`queue`] | the run queue |
 //! | [`hub`] | the loop: turns, idling, the end of a thread |
-//! | [`park`] | the one way to wait, and its token |
+//! | [`mod@park`] | the one way to wait, and its token |
 //! | [`interrupt`] | kills and scopes: unwinding a greenlet from outside |
 //! | [`inbox`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |

@@ -2,7 +2,7 @@
 //!
 //! One allocation holds the header, and the closure or (later) the outcome. It is counted; the run queue,
 //! the handle, and whoever may wake the greenlet hold references. The hot part of a
-//! running greenlet, [`Control`](super::control::Control), lives on its stack instead.
+//! running greenlet, [`Control`], lives on its stack instead.
 //!
 //! ```text
 //!   Pending(closure) ──run──► Running ──complete──► Finished(outcome) ──take/drop──► Taken

@@ -71,7 +71,7 @@ pub fn stats() -> StackStats {
     thread_pool().stats()
 }
 
-/// As [`stats`], with [`StackStats::resident_bytes`] counted. Takes about ten nanoseconds for each
+/// As [`stats()`], with [`StackStats::resident_bytes`] counted. Takes about ten nanoseconds for each
 /// page of every stack ever used.
 pub fn stats_with_resident() -> StackStats {
     thread_pool().stats_with_resident()

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`wheel`] | the timing wheel, a pure data structure |
 //! | `mod.rs` | a hub's alarms: what the wheel's values mean; sleeping |
-//! | [`timeout`] | `timeout(duration, f)` around any code that blocks |
+//! | [`mod@timeout`] | `timeout(duration, f)` around any code that blocks |
 //!
 //! An alarm wakes a greenlet, hits one of its scopes, or starts a delayed greenlet. Alarms are
 //! [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
@@ -218,7 +218,7 @@ pub fn sleep_until(deadline: Instant) {
     sleep_until_nanos(clock::of(deadline));
 }
 
-/// [`crate::park`] that returns at the latest when `duration` has passed.
+/// [`crate::park()`] that returns at the latest when `duration` has passed.
 ///
 /// ```
 /// use std::time::Duration;
