@@ -148,7 +148,7 @@ fn delayed_greenlets_start_in_time_and_order() {
     let start = Instant::now();
     let greenlets = [20, 5, 10, 0].map(|millis| {
         let log = log.clone();
-        let delay = Duration::from_millis(millis);
+        let delay = Duration::from_millis(millis) * support::slowdown();
         spawn_later(delay, move || {
             assert!(start.elapsed() >= delay);
             log.lock().unwrap().push(millis);
