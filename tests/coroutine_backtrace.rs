@@ -19,7 +19,11 @@ fn who_waits_on_the_main_stack<T>(greenlet: rustlet::Greenlet<T>) -> T {
 fn crosses_from_a_greenlet_into_its_resumer() {
     let _watchdog = support::watchdog();
     let trace = who_waits_on_the_main_stack(rustlet::spawn(taken_here));
-    let at = |name: &str| trace.find(name).unwrap_or_else(|| panic!("no {name} in\n{trace}"));
+    let at = |name: &str| {
+        trace
+            .find(name)
+            .unwrap_or_else(|| panic!("no {name} in\n{trace}"))
+    };
     assert!(at("taken_here") < at("run_until_main"));
     assert!(at("run_until_main") < at("who_waits_on_the_main_stack"));
 }
