@@ -54,49 +54,18 @@ use corosensei::stack::{Stack, StackPointer};
 use crate::stack::Slot;
 
 pub(crate) mod arch;
+mod head;
 mod overflow;
 pub mod raw;
+mod running;
 
+pub(crate) use head::Head;
+use head::{LINK, NESTED};
 pub(crate) use overflow::prepare_thread;
+use running::find_running;
+pub(crate) use running::{Chain, Loop, chain, context, current};
 
 type Switch = corosensei::Coroutine<(), (), (), Lease>;
-
-/// What every coroutine has, whatever its data: read by [`current`] and by the overflow report.
-///
-/// All that a switch touches of it, and corosensei's link at the stack's base just below, share one cache line:
-/// at a thousand coroutines a second line costs more than the switch.
-#[repr(C, align(16))]
-pub(crate) struct Head {
-    /// [`INTERRUPTED`] and [`NESTED`]; rarely anything but 0.
-    flags: Cell<u8>,
-    switch: UnsafeCell<ManuallyDrop<Switch>>,
-    // What is below this line is cold.
-    /// corosensei's handle for suspending; null until the first resume.
-    yielder: Cell<*const Yielder<(), ()>>,
-    /// With [`NESTED`]: the innermost coroutine that ran on top of this one when it was suspended.
-    inner: Cell<*const Head>,
-    /// Who was current when this coroutine was resumed by [`Coroutine::resume`].
-    resumer: Cell<*const Head>,
-    limit: usize,
-    guard_end: usize,
-    size: usize,
-    /// See [`Kind::context`].
-    context: Option<u64>,
-    /// The type of the creator's data.
-    kind: TypeId,
-    /// Writes what this coroutine is, for the overflow report; called in a signal handler, so it
-    /// must not allocate or lock.
-    describe: unsafe fn(*const Head, &mut dyn fmt::Write) -> fmt::Result,
-}
-
-/// For the creator's use: something awaits the coroutine when it is resumed.
-const INTERRUPTED: u8 = 1;
-/// The coroutine was suspended from inside another one that it had resumed: see [`Head::inner`].
-const NESTED: u8 = 2;
-/// Bytes below a body, at the base of its stack, that share the line of its head: corosensei's link.
-const LINK: usize = 16;
-
-const _: () = assert!(core::mem::offset_of!(Head, yielder) + LINK <= 64);
 
 /// A coroutine's memory at the top of its slot: the head, and the creator's data.
 #[repr(C)]
@@ -148,65 +117,6 @@ unsafe impl Stack for Lease {
     fn limit(&self) -> StackPointer {
         StackPointer::new(self.limit).expect("a slot's limit is not null")
     }
-}
-
-/// This thread's chain of running coroutines.
-#[derive(Debug)]
-pub(crate) struct Chain {
-    /// The innermost running coroutine; null on the thread's own stack.
-    innermost: Cell<*const Head>,
-    /// What was current when the loop that resumes scheduled coroutines ([`Coroutine::resume_from`]) was
-    /// entered.
-    below_loop: Cell<*const Head>,
-    /// How far corosensei's yielder lies below a body: the same for all coroutines, learnt from each that
-    /// starts. It spares the fast path of a yield the cold line where the pointer is kept.
-    yielder_below: Cell<usize>,
-}
-
-thread_local! {
-    static CHAIN: Chain = const {
-        Chain {
-            innermost: Cell::new(core::ptr::null()),
-            below_loop: Cell::new(core::ptr::null()),
-            yielder_below: Cell::new(0),
-        }
-    };
-}
-
-/// This OS thread's chain.
-///
-/// The address is valid on this thread for as long as the thread lives. Not inlined, so that no
-/// compiler carries a thread's address across a switch (arch-notes, "Thread-locals").
-#[inline(never)]
-pub(crate) fn current_cell() -> *const Chain {
-    CHAIN.with(|chain| chain as *const _)
-}
-
-/// The innermost running coroutine, or null on the OS thread's own stack.
-#[inline(never)]
-pub(crate) fn current() -> *const Head {
-    CHAIN.with(|chain| chain.innermost.get())
-}
-
-/// Visits the running coroutines of this thread from the innermost outwards, until `visit` gives
-/// something. Usable in a signal handler if `visit` is.
-fn find_running<R>(mut visit: impl FnMut(&Head) -> Option<R>) -> Option<R> {
-    let mut head = current();
-    while !head.is_null() {
-        // SAFETY: the chain consists of running coroutines of this thread, whose heads are alive.
-        let here = unsafe { &*head };
-        if let Some(found) = visit(here) {
-            return Some(found);
-        }
-        head = here.resumer();
-    }
-    None
-}
-
-/// Whose code this is: the number of the innermost scheduled greenlet, 0 for the thread's own code.
-/// Raw greenlets count as part of whoever runs them.
-pub(crate) fn context() -> u64 {
-    find_running(|head| head.context).unwrap_or(0)
 }
 
 impl<T: Kind> Coroutine<T> {
@@ -296,7 +206,7 @@ impl<T> Coroutine<T> {
     /// Runs the coroutine until it suspends or finishes.
     ///
     /// # Safety
-    /// Called on the OS thread that created it, which `chain` ([`current_cell`]) belongs to; the
+    /// Called on the OS thread that created it, which `chain` ([`chain`]) belongs to; the
     /// coroutine is created or suspended (not running, not finished). It is no scheduled coroutine.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self, chain: *const Chain) -> State {
@@ -336,37 +246,6 @@ impl<T> Coroutine<T> {
     }
 }
 
-/// A stretch of the loop that resumes scheduled coroutines.
-pub(crate) struct Loop {
-    chain: *const Chain,
-    outer: *const Head,
-    below: *const Head,
-}
-
-impl Loop {
-    /// # Safety
-    /// `chain` is this thread's.
-    pub(crate) unsafe fn enter(chain: *const Chain) -> Self {
-        // SAFETY: the caller's promise.
-        let here = unsafe { &*chain };
-        let outer = here.innermost.get();
-        Loop {
-            chain,
-            outer,
-            below: here.below_loop.replace(outer),
-        }
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // SAFETY: `enter`'s promise.
-        let here = unsafe { &*self.chain };
-        here.innermost.set(self.outer);
-        here.below_loop.set(self.below);
-    }
-}
-
 impl<T> Body<T> {
     /// The body whose `data` is at `data`.
     pub(crate) fn around(data: *const T) -> *const Body<T> {
@@ -392,7 +271,7 @@ impl<T: Kind> Entry<T> {
         body.head.yielder.set(yielder);
         let below = core::ptr::from_ref(body).addr() - core::ptr::from_ref(yielder).addr();
         // SAFETY: this thread's.
-        unsafe { &*current_cell() }.yielder_below.set(below);
+        unsafe { &*chain() }.yielder_below.set(below);
         T::enter(body);
     }
 }
@@ -426,99 +305,6 @@ pub(crate) unsafe fn suspend_at(yielder: YielderPointer) {
 /// corosensei's handle for suspending one coroutine.
 pub(crate) type YielderPointer = *const Yielder<(), ()>;
 
-impl Head {
-    /// The yielder of this coroutine, which has been started, without touching cold memory.
-    ///
-    /// # Safety
-    /// `chain` is this thread's [`current_cell`].
-    #[inline(always)]
-    pub(crate) unsafe fn yielder_near(&self, chain: *const Chain) -> YielderPointer {
-        // SAFETY: the caller's promise.
-        let below = unsafe { (*chain).yielder_below.get() };
-        let near = core::ptr::from_ref(self)
-            .wrapping_byte_sub(below)
-            .cast::<Yielder<(), ()>>();
-        debug_assert_eq!(near, self.yielder.get());
-        near
-    }
-
-    /// Whether the creator set the flag.
-    #[inline(always)]
-    pub(crate) fn is_interrupted(&self) -> bool {
-        self.flags.get() & INTERRUPTED != 0
-    }
-
-    /// Sets or clears the creator's flag.
-    pub(crate) fn set_interrupted(&self, interrupted: bool) {
-        let others = self.flags.get() & !INTERRUPTED;
-        self.flags.set(others | u8::from(interrupted));
-    }
-
-    #[cold]
-    fn leave_nested(&self) -> *const Head {
-        self.flags.set(self.flags.get() & !NESTED);
-        self.inner.get()
-    }
-
-    #[cold]
-    fn enter_nested(&self, innermost: *const Head) {
-        self.flags.set(self.flags.get() | NESTED);
-        self.inner.set(innermost);
-    }
-
-    /// Whether this coroutine itself is the one that runs innermost: then there is nothing to remember.
-    ///
-    /// # Safety
-    /// `chain` is this thread's [`current_cell`].
-    #[inline(always)]
-    pub(crate) unsafe fn is_innermost(&self, chain: *const Chain) -> bool {
-        // SAFETY: the caller's promise; the chain lives as long as its thread.
-        core::ptr::eq(unsafe { (*chain).innermost.get() }, self)
-    }
-
-    /// Remembers which coroutine runs innermost on top of this one. Called before every [`suspend`], apart
-    /// from it so that it may be done behind a call while the suspend itself is inlined.
-    ///
-    /// # Safety
-    /// `chain` is this thread's [`current_cell`].
-    #[inline(always)]
-    pub(crate) unsafe fn set_innermost(&self, chain: *const Chain) {
-        // SAFETY: the caller's promise; the chain lives as long as its thread.
-        let innermost = unsafe { (*chain).innermost.get() };
-        if !core::ptr::eq(innermost, self) {
-            self.enter_nested(innermost);
-        }
-    }
-
-    /// Who was current when this running coroutine was resumed; null for an OS thread's own stack.
-    #[inline]
-    pub(crate) fn resumer(&self) -> *const Head {
-        match self.context {
-            // SAFETY: this thread's.
-            Some(_) => unsafe { &*current_cell() }.below_loop.get(),
-            None => self.resumer.get(),
-        }
-    }
-
-    /// See [`Kind::context`].
-    #[inline]
-    pub(crate) fn context(&self) -> Option<u64> {
-        self.context
-    }
-
-    /// The body that `head` heads, if it is one of kind `T`.
-    ///
-    /// # Safety
-    /// `head` belongs to a coroutine that has not been finished, and is not for as long as the result is used.
-    #[inline]
-    pub(crate) unsafe fn body<T: Kind>(head: NonNull<Head>) -> Option<NonNull<Body<T>>> {
-        // SAFETY: by the precondition the head is alive.
-        let kind = unsafe { head.as_ref() }.kind;
-        // `Body` is `repr(C)` with its head first, so the addresses are equal.
-        (kind == TypeId::of::<T>()).then(|| head.cast())
-    }
-}
-
 /// `describe` for the kind `T`, from a head.
 ///
 /// # Safety
@@ -526,16 +312,6 @@ impl Head {
 unsafe fn describe<T: Kind>(head: *const Head, out: &mut dyn fmt::Write) -> fmt::Result {
     // SAFETY: `Body` is `repr(C)` with its head first, so the addresses are equal.
     unsafe { (*head.cast::<Body<T>>()).data.describe(out) }
-}
-
-impl fmt::Debug for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Head")
-            .field("limit", &self.limit)
-            .field("size", &self.size)
-            .field("context", &self.context)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<T> fmt::Debug for Coroutine<T> {

@@ -138,7 +138,7 @@ impl<T> Greenlet<T> {
         let task = unsafe { core::ptr::read(&raw const this.task) };
         // SAFETY: `T` is the task's type and this was its one handle (`new`); the task is done, and
         // the handle is consumed, so this is the only time.
-        unsafe { task.take::<T>() }.map_err(|failure| JoinError::ended(&task, failure))
+        unsafe { task.take::<T>() }.map_err(|(failure, task)| JoinError::ended(&task, failure))
     }
 }
 

@@ -134,7 +134,7 @@ enum Stage<F, T> {
 struct VTable {
     run: unsafe fn(NonNull<Header>),
     fail: unsafe fn(NonNull<Header>, Failure),
-    take: unsafe fn(NonNull<Header>, *mut ()),
+    take: unsafe fn(NonNull<Header>, *mut ()) -> bool,
     drop_outcome: unsafe fn(NonNull<Header>),
     free: unsafe fn(NonNull<Header>),
 }
@@ -275,18 +275,24 @@ impl TaskRef {
         unsafe { (self.vtable.fail)(self.0, failure) }
     }
 
-    /// Takes the outcome.
+    /// Takes the outcome, and gives up this reference; a failure comes with it, to be told of.
     ///
     /// # Safety
     /// `T` is the task's type; DONE was seen; the caller owns the outcome (rule 2), and it was
     /// not taken before.
-    pub(super) unsafe fn take<T>(&self) -> Outcome<T> {
+    #[inline]
+    pub(super) unsafe fn take<T>(self) -> Result<T, (Failure, TaskRef)> {
         let mut outcome = mem::MaybeUninit::<Outcome<T>>::uninit();
         // SAFETY: the vtable fits the allocation and writes an `Outcome<T>`.
-        unsafe {
-            (self.vtable.take)(self.0, outcome.as_mut_ptr().cast());
-            outcome.assume_init()
+        let (outcome, released) = unsafe {
+            let released = (self.vtable.take)(self.0, outcome.as_mut_ptr().cast());
+            (outcome.assume_init(), released)
+        };
+        if released {
+            mem::forget(self);
+            return Ok(outcome.unwrap_or_else(|_| unreachable!("released with a value alone")));
         }
+        outcome.map_err(|failure| (failure, self))
     }
 
     /// Gives up the outcome: the handle is gone.
@@ -475,15 +481,23 @@ fn drop_quietly<V>(value: V) {
     }
 }
 
-unsafe fn take<F, T>(task: NonNull<Header>, out: *mut ()) {
+/// Moves the outcome out; if it is a value and the caller's reference the last, frees the task and says
+/// so.
+unsafe fn take<F, T>(task: NonNull<Header>, out: *mut ()) -> bool {
     // SAFETY: by the caller's promise the stage is the caller's, and `out` has room for an
-    // `Outcome<T>`.
+    // `Outcome<T>`. If the caller's reference is the last, nobody can make another.
     unsafe {
-        let stage = task.cast::<TaskCell<F, T>>().as_ref().stage.get();
-        let Stage::Finished(outcome) = mem::replace(&mut *stage, Stage::Taken) else {
+        let cell = task.cast::<TaskCell<F, T>>().as_ref();
+        let Stage::Finished(outcome) = mem::replace(&mut *cell.stage.get(), Stage::Taken) else {
             unreachable!("an outcome is taken once, after the end")
         };
+        // Acquire pairs with the Release of the other drops.
+        let last = outcome.is_ok() && cell.header.refs.load(Ordering::Acquire) == 1;
         out.cast::<Outcome<T>>().write(outcome);
+        if last {
+            free::<F, T>(task);
+        }
+        last
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn drive<V: 'static>(first: Counted<V>, parcel: Parcel<V>) -> Parcel<
         next: Cell::new(None),
         origin: Cell::new(None),
     };
-    let cell = coroutine::current_cell();
+    let cell = coroutine::chain();
     let mut target = first;
     loop {
         if target.phase.get() == Phase::Created

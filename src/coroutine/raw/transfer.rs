@@ -170,11 +170,7 @@ fn announce<V: 'static>(here: &Node<V>, target: Option<Counted<V>>) {
     here.phase.set(Phase::Suspended);
     let body = here.body.get().expect("a running greenlet has a coroutine");
     // SAFETY: the body of a running coroutine, and the cell of this thread.
-    unsafe {
-        body.as_ref()
-            .head()
-            .set_innermost(coroutine::current_cell())
-    };
+    unsafe { body.as_ref().head().set_innermost(coroutine::chain()) };
 }
 
 /// Suspends `here`, which has been [announced](announce), with `value`; returns what comes back.

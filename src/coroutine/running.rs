@@ -1,0 +1,99 @@
+//! The coroutines that run on this thread: a chain from the innermost outwards.
+//!
+//! One coroutine resumes another on top of itself, so several run at a time, each but the innermost waiting
+//! in its `resume`. Scheduled coroutines are resumed by one loop and know it by
+//! `below_loop`; others note who was current when they were resumed.
+
+use core::cell::Cell;
+
+use super::head::Head;
+
+/// This thread's chain of running coroutines.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// The innermost running coroutine; null on the thread's own stack.
+    pub(super) innermost: Cell<*const Head>,
+    /// What was current when the loop that resumes scheduled coroutines ([`super::Coroutine::resume_from`]) was
+    /// entered.
+    pub(super) below_loop: Cell<*const Head>,
+    /// How far corosensei's yielder lies below a body: the same for all coroutines, learnt from each that
+    /// starts. It spares the fast path of a yield the cold line where the pointer is kept.
+    pub(super) yielder_below: Cell<usize>,
+}
+
+thread_local! {
+    static CHAIN: Chain = const {
+        Chain {
+            innermost: Cell::new(core::ptr::null()),
+            below_loop: Cell::new(core::ptr::null()),
+            yielder_below: Cell::new(0),
+        }
+    };
+}
+
+/// This OS thread's chain.
+///
+/// The address is valid on this thread for as long as the thread lives. Not inlined, so that no
+/// compiler carries a thread's address across a switch (arch-notes, "Thread-locals").
+#[inline(never)]
+pub(crate) fn chain() -> *const Chain {
+    CHAIN.with(|chain| chain as *const _)
+}
+
+/// The innermost running coroutine, or null on the OS thread's own stack.
+#[inline(never)]
+pub(crate) fn current() -> *const Head {
+    CHAIN.with(|chain| chain.innermost.get())
+}
+
+/// Visits the running coroutines of this thread from the innermost outwards, until `visit` gives
+/// something. Usable in a signal handler if `visit` is.
+pub(super) fn find_running<R>(mut visit: impl FnMut(&Head) -> Option<R>) -> Option<R> {
+    let mut head = current();
+    while !head.is_null() {
+        // SAFETY: the chain consists of running coroutines of this thread, whose heads are alive.
+        let here = unsafe { &*head };
+        if let Some(found) = visit(here) {
+            return Some(found);
+        }
+        head = here.resumer();
+    }
+    None
+}
+
+/// Whose code this is: the number of the innermost scheduled greenlet, 0 for the thread's own code.
+/// Raw greenlets count as part of whoever runs them.
+pub(crate) fn context() -> u64 {
+    find_running(|head| head.context).unwrap_or(0)
+}
+
+/// A stretch of the loop that resumes scheduled coroutines.
+pub(crate) struct Loop {
+    chain: *const Chain,
+    outer: *const Head,
+    below: *const Head,
+}
+
+impl Loop {
+    /// # Safety
+    /// `chain` is this thread's.
+    pub(crate) unsafe fn enter(chain: *const Chain) -> Self {
+        // SAFETY: the caller's promise.
+        let here = unsafe { &*chain };
+        let outer = here.innermost.get();
+        Loop {
+            chain,
+            outer,
+            below: here.below_loop.replace(outer),
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // SAFETY: `enter`'s promise.
+        let here = unsafe { &*self.chain };
+        here.innermost.set(self.outer);
+        here.below_loop.set(self.below);
+    }
+}

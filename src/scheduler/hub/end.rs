@@ -1,0 +1,82 @@
+//! The end of a thread: its greenlets are killed, and what refuses is abandoned.
+
+use core::cell::Cell;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::{HUB, Hub};
+use crate::coroutine;
+use crate::scheduler::interrupt::kill_listed;
+use crate::scheduler::task::{DONE, Failure};
+
+/// How often a greenlet that catches its kill is resumed again at the end of its thread.
+pub(super) const LAST_ROUNDS: usize = 100;
+
+impl Hub {
+    /// The end of the thread: kills what lives, and abandons what refuses.
+    fn end(&self) {
+        for _ in 0..LAST_ROUNDS {
+            if self.live.get() == 0 {
+                break;
+            }
+            let mut listed = Vec::new();
+            self.list
+                .for_each(|control| listed.push(control.task.clone()));
+            listed.iter().for_each(kill_listed);
+            self.hasten_all();
+            for _ in 0..self.queued() {
+                if let Some(entry) = self.pop() {
+                    entry.with_task(kill_listed);
+                    self.push(entry);
+                }
+            }
+            self.turn_left.set(self.queued());
+            self.turn();
+            let _ = self.between_turns(false);
+        }
+        self.hasten_all();
+        let mut abandoned = Vec::new();
+        self.list
+            .for_each(|control| abandoned.push(control.task.clone()));
+        while let Some(entry) = self.pop() {
+            entry.with_task(|task| abandoned.push(task.clone()));
+        }
+        for task in abandoned {
+            if !task.is_done() {
+                tracing::warn!(target: "rustlet", id = task.id, "abandoned at the end of its thread");
+                task.control.set(ptr::null());
+                // SAFETY: the hub never resumes it again.
+                unsafe { task.fail(Failure::Abandoned) };
+            }
+        }
+        self.empty_inbox();
+        // Handles to the thread's own code may outlive it.
+        self.main.task.state.fetch_or(DONE, Ordering::AcqRel);
+        self.main.task.control.set(ptr::null());
+    }
+}
+
+/// Ends the hub when the thread ends.
+pub(super) struct EndOfThread;
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        // A greenlet that calls `std::process::exit` gets here on its own stack: then nothing is
+        // unwound, as on other threads.
+        if !coroutine::current().is_null() {
+            return;
+        }
+        let hub = HUB.with(Cell::get);
+        // SAFETY: as in `get`; it was leaked from a Box, and is taken back once, below.
+        let Some(here) = (unsafe { hub.as_ref() }) else {
+            return;
+        };
+        here.end();
+        HUB.with(|cell| cell.set(ptr::null()));
+        let shared = here.shared;
+        // SAFETY: no greenlet runs any more, and nobody else refers to the hub: tasks and other
+        // threads refer to `shared`.
+        drop(unsafe { Box::from_raw(hub.cast_mut()) });
+        shared.release();
+    }
+}

@@ -1,0 +1,157 @@
+//! Between turns: the inbox, timers and descriptors, and sleeping when there is nothing to run.
+
+use super::Hub;
+use crate::scheduler::deadlock::Deadlock;
+use crate::scheduler::driver::Wait;
+use crate::sys::{clock, ticks};
+
+/// Entries of very short turns that pass without a look at the cycle counter, which costs as much as a
+/// switch on some machines.
+const SHORT_TURNS: u32 = 4;
+/// How long the hub waits when it cannot wait properly, in nanoseconds.
+const NAP: clock::Nanos = 1_000_000;
+
+impl Hub {
+    /// Inbox, timers and descriptors; blocks if there is nothing else to do and `may_block`.
+    pub(super) fn between_turns(&self, may_block: bool) -> Result<(), Deadlock> {
+        if !self.shared.is_empty() {
+            self.empty_inbox();
+        }
+        if self.queued() == 0 {
+            self.idle(may_block)?;
+        } else if self.short_turns.get() < SHORT_TURNS {
+            self.short_turns
+                .set(self.short_turns.get() + self.queued() as u32);
+        } else {
+            self.short_turns.set(0);
+            self.poll_if_due();
+        }
+        self.turn_left.set(self.queued());
+        Ok(())
+    }
+
+    pub(super) fn empty_inbox(&self) {
+        self.shared.take(|task| {
+            if task.is_killed() {
+                self.note_kill(&task);
+            }
+            self.unpark(&task);
+        });
+    }
+
+    /// The queue is empty: fires timers, or waits.
+    fn idle(&self, may_block: bool) -> Result<(), Deadlock> {
+        if let Some(alarms) = self.alarms.get() {
+            alarms.fire_due();
+        }
+        if self.queued() > 0 {
+            // Due timers come first, but descriptors are not starved by them.
+            self.poll_if_due();
+            return Ok(());
+        }
+        if !may_block {
+            return Ok(());
+        }
+        let wait = match self.alarms.get().and_then(|alarms| alarms.next()) {
+            Some(deadline) => Wait::Until(deadline),
+            None if self.can_be_woken() => Wait::Forever,
+            None => return Err(self.deadlock()),
+        };
+        // SAFETY: as in `push`.
+        unsafe { (*self.queue.get()).shrink() };
+        self.block(wait);
+        Ok(())
+    }
+
+    /// Whether anything but a timer can make a greenlet of this hub runnable.
+    fn can_be_woken(&self) -> bool {
+        self.poller.get().is_some_and(|poller| poller.has_waiters())
+            || self.externals.get() > 0 && self.has_other_threads()
+    }
+
+    /// Whether the process has other threads, or had some a moment ago: asking costs
+    /// microseconds, and two threads that play ping-pong would ask at every wait.
+    fn has_other_threads(&self) -> bool {
+        let now = ticks::now();
+        if now.wrapping_sub(self.other_threads_seen.get()) < 100 * ticks::one_millisecond() {
+            return true;
+        }
+        let others = crate::sys::thread::has_other_threads();
+        if others {
+            self.other_threads_seen.set(now);
+        }
+        others
+    }
+
+    /// Waits for a descriptor, the bell, or the deadline.
+    fn block(&self, wait: Wait) {
+        let bell = match self.shared.bell() {
+            Ok(bell) => bell,
+            Err(error) => {
+                // Without a bell other threads cannot end a wait, so wait in short naps until
+                // a descriptor is free.
+                tracing::warn!(target: "rustlet", %error, "no descriptor for the hub's bell");
+                let nap = Wait::Until(clock::now() + NAP);
+                self.poll(
+                    if matches!(wait, Wait::Until(at) if at < clock::now() + NAP) {
+                        wait
+                    } else {
+                        nap
+                    },
+                );
+                if self.poller.get().is_none() {
+                    crate::sys::thread::sleep_until(clock::now() + NAP);
+                }
+                self.empty_inbox();
+                return;
+            }
+        };
+        if self.shared.prepare_sleep() {
+            if self.poller.get().is_some() {
+                self.poll(wait);
+            } else {
+                if crate::sys::thread::wait_readable(bell, wait.deadline()) {
+                    self.shared.silence();
+                }
+            }
+            self.shared.awake();
+        }
+        self.empty_inbox();
+    }
+
+    /// Polls without blocking, if the last time was a while ago.
+    fn poll_if_due(&self) {
+        if ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::some_microseconds() {
+            self.poll(Wait::No);
+        }
+    }
+
+    /// Fires due timers and polls descriptors.
+    pub(super) fn poll(&self, wait: Wait) {
+        if let Some(poller) = self.poller.get()
+            && (wait != Wait::No || poller.has_waiters())
+        {
+            self.polls.set(self.polls.get() + 1);
+            if let Err(error) = poller.poll(wait) {
+                tracing::error!(target: "rustlet", %error, "polling descriptors failed");
+                if wait != Wait::No {
+                    crate::sys::thread::sleep_until(clock::now() + NAP);
+                }
+            }
+        }
+        if let Some(alarms) = self.alarms.get() {
+            alarms.fire_due();
+        }
+        self.last_poll.set(ticks::now());
+    }
+
+    pub(super) fn deadlock(&self) -> Deadlock {
+        let mut report = Deadlock::new(self.main.reason.get());
+        self.list.for_each(|control| {
+            if control.parked.get() {
+                report.add(&control.task, control.reason.get());
+            }
+        });
+        report
+    }
+}

@@ -1,0 +1,209 @@
+//! Running greenlets: turns, first runs and ends.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering;
+
+use super::{Entry, Hub};
+use crate::coroutine::{Body, Coroutine, Loop, State};
+use crate::scheduler::BUDGET;
+use crate::scheduler::control::Control;
+use crate::scheduler::deadlock::Deadlock;
+use crate::scheduler::driver::Wait;
+use crate::scheduler::park::EARLY_TOKEN;
+use crate::scheduler::queue::Work;
+use crate::scheduler::task::{Failure, Header, KILLED, TaskRef};
+use crate::sys::ticks;
+
+/// Entries of a turn between two looks at the cycle counter.
+const BETWEEN_CLOCKS: usize = 32;
+/// Bytes below a slot's top that are in use before a greenlet's code begins: not painted.
+const PAINT_MARGIN: usize = 2048;
+
+impl Hub {
+    /// Runs greenlets until the main entry comes up.
+    pub(in crate::scheduler) fn run_until_main(&self) -> Result<(), Deadlock> {
+        loop {
+            if self.turn() {
+                return Ok(());
+            }
+            self.between_turns(true)?;
+        }
+    }
+
+    /// Runs the rest of the turn; true as soon as the main entry came up.
+    ///
+    /// A long turn is interrupted every millisecond or so for timers and descriptors; whom they wake then
+    /// runs before the turn goes on.
+    pub(super) fn turn(&self) -> bool {
+        let mut frame = Frame::new(self);
+        if self.run_urgent(&mut frame) {
+            return true;
+        }
+        let mut left = self.turn_left.get();
+        while left > 0 {
+            let some = left.min(BETWEEN_CLOCKS);
+            for _ in 0..some {
+                left -= 1;
+                let Some(work) = self.pop() else { break };
+                if frame.run(work) {
+                    self.turn_left.set(left);
+                    return true;
+                }
+            }
+            if left > 0
+                && ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::one_millisecond()
+            {
+                self.poll_urgently();
+                if self.run_urgent(&mut frame) {
+                    self.turn_left.set(left);
+                    return true;
+                }
+            }
+        }
+        self.turn_left.set(0);
+        false
+    }
+
+    /// Polls in the middle of a turn: what becomes runnable is queued apart.
+    #[cold]
+    fn poll_urgently(&self) {
+        self.swap_queues();
+        if !self.shared.is_empty() {
+            self.empty_inbox();
+        }
+        self.poll(Wait::No);
+        self.swap_queues();
+    }
+
+    pub(super) fn swap_queues(&self) {
+        // SAFETY: as in `push`; the two are different fields.
+        unsafe { ptr::swap(self.queue.get(), self.urgent.get()) };
+    }
+
+    /// Runs what was woken in the middle of a turn; true as soon as the main entry came up.
+    fn run_urgent(&self, frame: &mut Frame<'_>) -> bool {
+        loop {
+            // SAFETY: as in `push`.
+            let Some(work) = (unsafe { (*self.urgent.get()).pop() }) else {
+                return false;
+            };
+            if frame.run(work) {
+                return true;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn resume(&self, body: NonNull<Body<Control>>) {
+        self.budget.set(BUDGET);
+        // SAFETY: an entry of the queue names a suspended greenlet of this thread, once; `Frame`
+        // holds the Loop.
+        let finished = unsafe {
+            self.current.set(&raw const (*body.as_ptr()).data);
+            Coroutine::from_body(body).resume_from(self.chain) == State::Finished
+        };
+        if finished {
+            self.reap(body);
+        }
+    }
+
+    /// Gives a greenlet its stack and runs it.
+    fn start(&self, task: NonNull<Header>) {
+        // SAFETY: the queue's entry held this reference.
+        let task = unsafe { TaskRef::from_raw(task) };
+        let slot = match self.pool.take(task.size) {
+            Ok(slot) => slot,
+            Err(error) => {
+                // A subscriber of the event below may ask who runs: the hub.
+                self.current.set(&raw const self.main);
+                self.pool.withdraw(task.size);
+                tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
+                self.live.set(self.live.get() - 1);
+                // SAFETY: the task is Pending, on its hub's thread.
+                unsafe { task.fail(Failure::NotStarted(error)) };
+                return;
+            }
+        };
+        if task.measure {
+            // SAFETY: the slot is ours and nothing runs on it yet.
+            unsafe { slot.paint(slot.top() - PAINT_MARGIN) };
+        }
+        let state = task.state.load(Ordering::Acquire);
+        let (killed, notified) = (state & KILLED != 0, state & EARLY_TOKEN != 0);
+        let id = task.id;
+        // SAFETY: `init` fills its place, does not unwind, and the context is the task's number.
+        let coroutine = unsafe {
+            Coroutine::create_with(slot, Some(id), |place| {
+                Control::init(place, task, Body::around(place), notified);
+            })
+        };
+        let body = coroutine.body();
+        // SAFETY: just made, and alive until `reap`.
+        let control = unsafe { &(*body.as_ptr()).data };
+        if killed {
+            control.set_interrupted(true);
+        }
+        control.task.control.set(control);
+        self.resume(body);
+    }
+
+    /// Takes back what a finished greenlet held.
+    fn reap(&self, body: NonNull<Body<Control>>) {
+        self.current.set(&raw const self.main);
+        // SAFETY: the greenlet has finished; it leaves the list and the task before its control
+        // block is moved out, and the queue has no entry of it: an entry is pushed by a
+        // yield or by the unpark of a parked greenlet, and it was neither when it returned.
+        let (slot, measured) = unsafe {
+            let control = &(*body.as_ptr()).data;
+            self.list.unlink(control);
+            let task = &control.task;
+            task.control.set(ptr::null());
+            tracing::trace!(target: "rustlet", id = task.id, "finish");
+            let measured = task.measure.then(|| task.clone());
+            (Coroutine::from_body(body).finish(), measured)
+        };
+        self.live.set(self.live.get() - 1);
+        if let Some(task) = measured {
+            task.set_high_water(slot.high_water());
+        }
+        self.pool.give_back(slot);
+    }
+}
+
+/// A stretch of the hub's loop; what was current before is restored at its end.
+struct Frame<'a> {
+    hub: &'a Hub,
+    ran: u64,
+    _loop: Loop,
+}
+
+impl<'a> Frame<'a> {
+    fn new(hub: &'a Hub) -> Self {
+        Frame {
+            hub,
+            ran: 0,
+            // SAFETY: the hub's own thread's chain.
+            _loop: unsafe { Loop::enter(hub.chain) },
+        }
+    }
+
+    /// Does one entry; true if it is the main one.
+    #[inline(always)]
+    fn run(&mut self, work: Entry) -> bool {
+        self.ran += 1;
+        match work {
+            Work::Resume { body, .. } => self.hub.resume(body),
+            Work::Start(task) => self.hub.start(task),
+            Work::Main => return true,
+        }
+        false
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        let hub = self.hub;
+        hub.current.set(&raw const hub.main);
+        hub.switches.set(hub.switches.get() + self.ran);
+    }
+}
