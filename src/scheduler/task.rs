@@ -33,6 +33,7 @@ use super::cells::{self, Cells};
 use super::control::Control;
 use super::inbox::Shared;
 use super::interrupt::Killed;
+use super::joiners::Joiners;
 use crate::stack::StackSize;
 
 /// The outcome is stored (or will never come); set once, by the hub's thread.
@@ -73,41 +74,6 @@ struct Extras {
     name: Option<Box<str>>,
     /// Highest use of the stack in bytes, plus one; 0 if it was not measured.
     high_water: AtomicUsize,
-}
-
-/// Who waits for the end. Mostly nobody or one, which needs no allocation.
-#[derive(Debug, Default)]
-enum Joiners {
-    #[default]
-    None,
-    One(TaskRef),
-    #[expect(clippy::box_collection, reason = "keeps the common task small")]
-    Many(Box<Vec<TaskRef>>),
-}
-
-impl Joiners {
-    fn push(&mut self, joiner: TaskRef) {
-        *self = match mem::take(self) {
-            Joiners::None => Joiners::One(joiner),
-            Joiners::One(first) => Joiners::Many(Box::new(vec![first, joiner])),
-            Joiners::Many(mut all) => {
-                all.push(joiner);
-                Joiners::Many(all)
-            }
-        };
-    }
-
-    fn remove(&mut self, joiner: &TaskRef) {
-        match self {
-            Joiners::One(one) if one.is(joiner) => *self = Joiners::None,
-            Joiners::Many(all) => {
-                if let Some(index) = all.iter().position(|other| other.is(joiner)) {
-                    all.remove(index);
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// How a greenlet ended without a value.
@@ -392,11 +358,7 @@ impl Header {
 
     fn wake_joiners(&self) {
         let joiners = mem::take(&mut *self.joiners.lock().unwrap_or_else(PoisonError::into_inner));
-        match joiners {
-            Joiners::None => {}
-            Joiners::One(joiner) => super::park::unpark(&joiner),
-            Joiners::Many(all) => all.iter().for_each(super::park::unpark),
-        }
+        joiners.wake();
     }
 }
 

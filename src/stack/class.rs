@@ -28,16 +28,19 @@ const FIRST_CHUNK: usize = 8;
 const MAX_CHUNK: usize = 4096;
 /// … or to this many bytes.
 const MAX_CHUNK_BYTES: usize = 1 << 30;
+// What is done in one go keeps the thread for a millisecond at most: timers are waiting.
 /// Guards are installed in batches that double from this to the next, as slots are first used.
 const FIRST_GUARDS: usize = 8;
-const MAX_GUARDS: usize = 1024;
+const MAX_GUARDS: usize = 256;
 /// Stacks whose topmost pages are touched in one call, when so many are about to be used: at
 /// least, and at most.
 const MIN_WARM: usize = 16;
-const MAX_WARM: usize = 1024;
+const MAX_WARM: usize = 256;
 /// Memory is given back for at least so many slots at a time, so hot slots may be this many above
 /// their limit.
 pub(super) const MIN_TRIM: usize = 64;
+/// Beyond that, no more than this.
+pub(super) const MAX_TRIM: usize = 448;
 
 #[derive(Debug)]
 pub(super) struct Class {

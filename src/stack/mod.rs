@@ -22,7 +22,7 @@
 //!
 //! ```text
 //!   promise ──► take ──► Slot ──► give_back
-//!      └──────► withdraw              └──► hot ──above the limit, oldest half──► trimmed
+//!      └──────► withdraw              └──► hot ──above the limit, oldest────► trimmed
 //! ```
 //!
 //! **The invariant** that everything here argues from: every committed slot is in exactly one of
@@ -78,7 +78,7 @@ pub fn stats_with_resident() -> StackStats {
 }
 
 /// Sets how many free stacks keep their memory on the calling thread; the default is 4,096. Beyond
-/// it the oldest half is given back to the system, in batches.
+/// it those unused the longest are given back to the system, in batches.
 pub fn set_hot_limit(stacks: usize) {
     thread_pool().set_hot_limit(stacks);
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, OnceCell};
 use std::io;
 use std::rc::Rc;
 
-use super::class::{Class, MIN_TRIM};
+use super::class::{Class, MAX_TRIM, MIN_TRIM};
 use super::size::{CLASSES, StackSize};
 use super::slot::Slot;
 use super::stats::StackStats;
@@ -131,7 +131,7 @@ impl Pool {
     /// Takes back a slot that came from this pool, on which nothing is left that anyone will use.
     ///
     /// It becomes the next one to be taken. If that makes more than the hot limit, the memory of
-    /// the older half is given back in one go.
+    /// those unused the longest is given back: of half of them, but no more than some 500 in one go.
     #[inline]
     pub(crate) fn give_back(&self, slot: Slot) {
         let class = self.class(slot.size());
@@ -139,7 +139,7 @@ impl Pool {
         // One comparison on the hot path; the limit cannot overflow it.
         if hot >= self.hot_limit.get().saturating_add(MIN_TRIM) {
             class.trim(
-                self.hot_limit.get() / 2 + MIN_TRIM,
+                (self.hot_limit.get() / 2).min(MAX_TRIM) + MIN_TRIM,
                 self.guards.get().copied(),
             );
         }
