@@ -114,15 +114,16 @@ impl Epoll {
             let time = left.map(timespec);
             let time = time
                 .as_ref()
-                .map_or(0, |time| core::ptr::from_ref(time).addr());
+                .map_or(0, |time| core::ptr::from_ref(time).expose_provenance());
             // SAFETY: the kernel writes at most `room` events to `pointer`, which has that capacity,
             // and reads `time`, which lives until the call returns; no signal mask is given.
             answer = unsafe { syscall6(libc::SYS_epoll_pwait2, [fd, pointer, room, time, 0, 0]) };
-            if answer == Err(Errno::NOSYS) {
+            // Some sandboxes answer EPERM to calls they do not know.
+            if matches!(answer, Err(Errno::NOSYS | Errno::PERM)) {
                 NO_PWAIT2.store(true, Ordering::Relaxed);
             }
         }
-        if answer == Err(Errno::NOSYS) {
+        if NO_PWAIT2.load(Ordering::Relaxed) {
             let millis = left.map_or(-1, |left| {
                 i32::try_from(left.div_ceil(1_000_000)).unwrap_or(i32::MAX)
             });
