@@ -203,3 +203,36 @@ fn data_that_arrives_while_a_busy_reader_yields_is_not_lost() {
     }
     waiter.kill().unwrap();
 }
+
+#[test]
+fn a_long_turn_does_not_hold_up_timers_and_sockets() {
+    let _watchdog = support::watchdog();
+    let (near, far) = support::tcp_pair::<TcpStream>();
+    let started = support::Counter::default();
+    let (at_alarm, at_input) = (started.clone(), started.clone());
+    let sleeper = spawn(move || {
+        sleep(Duration::from_millis(5));
+        at_alarm.get()
+    });
+    let reader = spawn(move || {
+        (&near).read_exact(&mut [0]).unwrap();
+        at_input.get()
+    });
+    // One turn of 200 first runs that take 2 ms each.
+    let busy = Vec::from_iter((0..200).map(|n| {
+        let (started, far) = (started.clone(), far.try_clone().unwrap());
+        spawn(move || {
+            started.add();
+            if n == 10 {
+                (&far).write_all(b"x").unwrap();
+            }
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(2) {}
+        })
+    }));
+    let (alarm, input) = (sleeper.join().unwrap(), reader.join().unwrap());
+    assert!(alarm < 150, "the timer waited for {alarm} first runs");
+    assert!(input < 150, "the reader waited for {input} first runs");
+    busy.into_iter()
+        .for_each(|greenlet| greenlet.join().unwrap());
+}

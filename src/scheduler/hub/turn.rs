@@ -15,7 +15,7 @@ use crate::scheduler::task::{Failure, Header, KILLED, TaskRef};
 use crate::sys::ticks;
 
 /// Entries of a turn between two looks at the cycle counter.
-const BETWEEN_CLOCKS: usize = 32;
+const BETWEEN_CLOCKS: usize = 16;
 /// Bytes below a slot's top that are in use before a greenlet's code begins: not painted.
 const PAINT_MARGIN: usize = 2048;
 
