@@ -5,6 +5,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use corosensei::Yielder;
 
@@ -48,20 +49,29 @@ pub(super) const LINK: usize = 16;
 
 const _: () = assert!(core::mem::offset_of!(Head, yielder) + LINK <= 64);
 
+/// How far corosensei's yielder lies below a head: the same for all coroutines of the process, learnt from
+/// each that starts. It spares the fast path of a yield the cold line where the pointer is kept.
+static YIELDER_BELOW: AtomicUsize = AtomicUsize::new(0);
+
 impl Head {
     /// The yielder of this coroutine, which has been started, without touching cold memory.
-    ///
-    /// # Safety
-    /// `chain` is this thread's [`chain`].
     #[inline(always)]
-    pub(crate) unsafe fn yielder_near(&self, chain: *const Chain) -> YielderPointer {
-        // SAFETY: the caller's promise.
-        let below = unsafe { (*chain).yielder_below.get() };
+    pub(crate) fn yielder_near(&self) -> YielderPointer {
         let near = core::ptr::from_ref(self)
-            .wrapping_byte_sub(below)
+            .wrapping_byte_sub(YIELDER_BELOW.load(Ordering::Relaxed))
             .cast::<Yielder<(), ()>>();
         debug_assert_eq!(near, self.yielder.get());
         near
+    }
+
+    /// Notes the yielder at the start of the coroutine.
+    #[inline]
+    pub(super) fn set_yielder(&self, yielder: YielderPointer) {
+        self.yielder.set(yielder);
+        let below = core::ptr::from_ref(self).addr() - yielder.addr();
+        if YIELDER_BELOW.load(Ordering::Relaxed) != below {
+            YIELDER_BELOW.store(below, Ordering::Relaxed);
+        }
     }
 
     /// Whether the creator set the flag.

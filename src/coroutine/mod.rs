@@ -268,10 +268,7 @@ impl<T: Kind> Entry<T> {
         // SAFETY: the body lies at the top of the stack that runs this, and lives until `finish`,
         // which comes after this returns.
         let body = unsafe { self.0.as_ref() };
-        body.head.yielder.set(yielder);
-        let below = core::ptr::from_ref(body).addr() - core::ptr::from_ref(yielder).addr();
-        // SAFETY: this thread's.
-        unsafe { &*chain() }.yielder_below.set(below);
+        body.head.set_yielder(yielder);
         T::enter(body);
     }
 }

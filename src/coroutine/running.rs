@@ -16,9 +16,6 @@ pub(crate) struct Chain {
     /// What was current when the loop that resumes scheduled coroutines ([`super::Coroutine::resume_from`]) was
     /// entered.
     pub(super) below_loop: Cell<*const Head>,
-    /// How far corosensei's yielder lies below a body: the same for all coroutines, learnt from each that
-    /// starts. It spares the fast path of a yield the cold line where the pointer is kept.
-    pub(super) yielder_below: Cell<usize>,
 }
 
 thread_local! {
@@ -26,7 +23,6 @@ thread_local! {
         Chain {
             innermost: Cell::new(core::ptr::null()),
             below_loop: Cell::new(core::ptr::null()),
-            yielder_below: Cell::new(0),
         }
     };
 }

@@ -56,6 +56,9 @@ impl<T> Greenlet<T> {
     /// assert_eq!(sum.join().unwrap(), 3);
     /// ```
     pub fn join(self) -> Result<T, JoinError> {
+        if self.is_finished() {
+            return self.take();
+        }
         match wait_done(&self.task) {
             Ok(()) => self.take(),
             Err(error) => Err(JoinError::not_waited(&self.task, error)),

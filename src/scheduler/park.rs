@@ -324,7 +324,7 @@ fn queue_current(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)
         if !head.is_innermost(hub.chain) || !hub.push_if_room(work) {
             return queue_current_rarely(stack_pointer);
         }
-        Some((NonNull::from(head), head.yielder_near(hub.chain)))
+        Some((NonNull::from(head), head.yielder_near()))
     }
 }
 /// # Safety
@@ -368,6 +368,6 @@ fn queue_current_rarely(stack_pointer: usize) -> Option<(NonNull<Head>, YielderP
     unsafe {
         let head = body.as_ref().head();
         head.set_innermost(hub.chain);
-        Some((NonNull::from(head), head.yielder_near(hub.chain)))
+        Some((NonNull::from(head), head.yielder_near()))
     }
 }

@@ -313,6 +313,7 @@ impl Header {
         self.state.load(Ordering::Acquire) & DONE != 0
     }
 
+    #[inline]
     pub(crate) fn is_killed(&self) -> bool {
         self.state.load(Ordering::Acquire) & KILLED != 0
     }
