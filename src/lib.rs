@@ -57,6 +57,10 @@
 //! words. Code that keeps a thread-local borrowed across a call that suspends will see other
 //! greenlets' borrows.
 //!
+//! # Profiles
+//! Kills, timeouts and panics unwind. With `panic = "abort"` each of them ends the process; the rest
+//! works.
+//!
 //! # Logging
 //! The library emits [`tracing`] events with the target `rustlet`: spawn and finish (trace), kill
 //! (debug), limits met (warn), panic and deadlock (error).
