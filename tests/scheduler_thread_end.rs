@@ -178,6 +178,7 @@ fn a_life() {
 
 #[test]
 fn two_hundred_threads_leave_nothing_behind() {
+    let _watchdog = support::watchdog();
     if !support::is_child() {
         return support::child("two_hundred_threads_leave_nothing_behind")
             .run()
@@ -201,13 +202,10 @@ fn two_hundred_threads_leave_nothing_behind() {
     println!("{:?} for 200 threads", start.elapsed());
     let after = measure();
     assert_eq!(after.0, fds, "descriptors");
-    // A thread that was joined may stand in /proc for another moment, before or after.
-    let lives = 200 / support::slowdown() as usize;
-    assert!(
-        after.1 < threads + lives / 2,
-        "{threads} threads before, {} after",
-        after.1
-    );
+    // A thread that was joined may stand in /proc for another moment; one that leaks stands for ever.
+    while support::thread_count() > threads {
+        std::thread::yield_now();
+    }
     // The allocator may map an arena or two; each leaked stack region or alternate stack would be one
     // for each thread.
     assert!(

@@ -22,7 +22,7 @@
 //! ```text
 //!  create ──► created ──resume──► running ──suspend──► suspended
 //!                                    │  ◄───resume────────┘
-//!                                    └──entry returns──► finished ──finish──► slot and T back
+//!                                    └──entry returns──► finished ──finish──► T dropped, slot back
 //! ```
 //!
 //! # Rules

@@ -165,7 +165,7 @@ impl Class {
     }
 
     /// Touches the topmost page of free slots that are about to be used: cheaper in one call than by a
-    /// fault each (861 against 1,154 ns a page).
+    /// fault each, by about a quarter.
     fn warm(&self, slots: impl Iterator<Item = usize>) {
         let page = crate::sys::mem::page_size();
         let ranges: Vec<Range> = slots

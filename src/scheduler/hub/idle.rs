@@ -8,7 +8,7 @@ use crate::sys::{clock, ticks};
 /// Entries of very short turns that pass without a look at the cycle counter, which costs as much as a
 /// switch on some machines.
 const SHORT_TURNS: u32 = 4;
-/// How long the hub waits when it cannot wait properly, in nanoseconds.
+/// How long the hub waits when it cannot wait properly: a millisecond.
 const NAP: clock::Nanos = 1_000_000;
 
 impl Hub {
@@ -54,8 +54,10 @@ impl Hub {
         }
         let wait = match self.alarms.get().and_then(|alarms| alarms.next()) {
             Some(deadline) => Wait::Until(deadline),
-            None if self.can_be_woken() => Wait::Forever,
-            None => return Err(self.deadlock()),
+            None => match self.wait_without_timers() {
+                Some(wait) => wait,
+                None => return Err(self.deadlock()),
+            },
         };
         // SAFETY: as in `push`.
         unsafe { (*self.queue.get()).shrink() };
@@ -63,24 +65,26 @@ impl Hub {
         Ok(())
     }
 
-    /// Whether anything but a timer can make a greenlet of this hub runnable.
-    fn can_be_woken(&self) -> bool {
-        self.poller.get().is_some_and(|poller| poller.has_waiters())
-            || self.externals.get() > 0 && self.has_other_threads()
-    }
-
-    /// Whether the process has other threads, or had some a moment ago: asking costs
-    /// microseconds, and two threads that play ping-pong would ask at every wait.
-    fn has_other_threads(&self) -> bool {
+    /// How long anything but a timer may take to make a greenlet of this hub runnable; `None` if
+    /// nothing ever can.
+    fn wait_without_timers(&self) -> Option<Wait> {
+        if self.poller.get().is_some_and(|poller| poller.has_waiters()) {
+            return Some(Wait::Forever);
+        }
+        if self.externals.get() == 0 {
+            return None;
+        }
+        // Another thread may do it, if there is one. Asking costs microseconds, and two threads that
+        // play ping-pong would ask at every wait: an answer serves for a while, after which the wait is
+        // interrupted once and asks again.
         let now = ticks::now();
         if now.wrapping_sub(self.other_threads_seen.get()) < 100 * ticks::one_millisecond() {
-            return true;
+            return Some(Wait::Until(clock::now() + 100 * NAP));
         }
-        let others = crate::sys::thread::has_other_threads();
-        if others {
+        crate::sys::thread::has_other_threads().then(|| {
             self.other_threads_seen.set(now);
-        }
-        others
+            Wait::Forever
+        })
     }
 
     /// Waits for a descriptor, the bell, or the deadline.
@@ -91,16 +95,12 @@ impl Hub {
                 // Without a bell other threads cannot end a wait, so wait in short naps until
                 // a descriptor is free.
                 tracing::warn!(target: "rustlet", %error, "no descriptor for the hub's bell");
-                let nap = Wait::Until(clock::now() + NAP);
-                self.poll(
-                    if matches!(wait, Wait::Until(at) if at < clock::now() + NAP) {
-                        wait
-                    } else {
-                        nap
-                    },
-                );
-                if self.poller.get().is_none() {
-                    crate::sys::thread::sleep_until(clock::now() + NAP);
+                let nap = clock::now() + NAP;
+                let until = wait.deadline().map_or(nap, |deadline| deadline.min(nap));
+                if self.poller.get().is_some() {
+                    self.poll(Wait::Until(until));
+                } else {
+                    crate::sys::thread::sleep_until(until);
                 }
                 self.empty_inbox();
                 return;
@@ -109,10 +109,8 @@ impl Hub {
         if self.shared.prepare_sleep() {
             if self.poller.get().is_some() {
                 self.poll(wait);
-            } else {
-                if crate::sys::thread::wait_readable(bell, wait.deadline()) {
-                    self.shared.silence();
-                }
+            } else if crate::sys::thread::wait_readable(bell, wait.deadline()) {
+                self.shared.silence();
             }
             self.shared.awake();
         }

@@ -1,7 +1,7 @@
 //! The processor's cycle counter as a cheap, coarse clock: "has a while passed?"
 //!
-//! Reading it costs a few nanoseconds where the real clock costs some twenty. Nothing that a user can see is
-//! timed with it.
+//! Reading it is one instruction, and never a system call. It is not free: some 18 ns in the virtual machine where
+//! this was profiled, so it is not read for every switch. Nothing that a user can see is timed with it.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
