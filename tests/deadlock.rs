@@ -189,3 +189,30 @@ fn parked_with_no_other_thread_to_wake_it() {
     });
     assert_eq!(recovered, "recovered");
 }
+
+#[test]
+fn parked_after_the_last_other_thread_has_ended() {
+    if support::emulated() {
+        println!(
+            "not run: the emulator has a thread of its own in this process, which could wake anybody"
+        );
+        return;
+    }
+    if !support::is_child() {
+        return support::child("parked_after_the_last_other_thread_has_ended")
+            .run()
+            .assert_passed();
+    }
+    // That there was another thread a moment ago must not be taken for there being one.
+    let report = alone(|| {
+        let main = rustlet::current();
+        let waker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            main.unpark();
+        });
+        park().unwrap();
+        waker.join().unwrap();
+        park().unwrap_err().to_string()
+    });
+    assert!(report.starts_with("deadlock: "), "{report}");
+}
