@@ -74,6 +74,7 @@ mod reactor;
 mod runtime;
 mod scheduler;
 pub mod stack;
+pub mod sync;
 mod sys;
 mod timer;
 

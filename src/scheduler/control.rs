@@ -13,6 +13,16 @@ use super::park::WaitReason;
 use super::task::TaskRef;
 use crate::coroutine::{Body, Kind};
 
+/// Whether a greenlet waits, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parked {
+    No,
+    /// For something of its own hub.
+    Locally,
+    /// For something that another thread may do.
+    Externally,
+}
+
 /// A greenlet's state while it has a stack.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -21,15 +31,17 @@ pub(crate) struct Control {
     /// An interrupt was raised at the entry of a wait before.
     pub(super) raised: Cell<bool>,
     /// It is off the run queue, until it is unparked.
-    pub(super) parked: Cell<bool>,
+    pub(super) parked: Cell<Parked>,
     /// The token: it was unparked since it last parked.
     pub(super) notified: Cell<bool>,
     /// It is in the hub's list of greenlets.
     linked: Cell<bool>,
     /// Where its stack pointer was when it parked: a hint for prefetching.
     pub(super) stack_pointer: Cell<usize>,
-    /// Why it is parked.
-    pub(super) reason: Cell<WaitReason>,
+    /// Why it is parked, while it is; on its own stack.
+    pub(super) reason: Cell<*const WaitReason>,
+    /// When it parked: the hub's last look at the cycle counter.
+    pub(super) since: Cell<u64>,
     /// Its innermost timeout scope.
     pub(super) scope: Cell<*const Scope>,
     /// The coroutine at whose top this lies; null for the thread's own code.
@@ -65,11 +77,12 @@ impl Control {
         unsafe {
             (&raw mut (*place).main_interrupted).write(Cell::new(false));
             (&raw mut (*place).raised).write(Cell::new(false));
-            (&raw mut (*place).parked).write(Cell::new(false));
+            (&raw mut (*place).parked).write(Cell::new(Parked::No));
             (&raw mut (*place).notified).write(Cell::new(notified));
             (&raw mut (*place).linked).write(Cell::new(false));
             (&raw mut (*place).stack_pointer).write(Cell::new(0));
-            (&raw mut (*place).reason).write(Cell::new(WaitReason::NONE));
+            (&raw mut (*place).reason).write(Cell::new(ptr::null()));
+            (&raw mut (*place).since).write(Cell::new(0));
             (&raw mut (*place).scope).write(Cell::new(ptr::null()));
             (&raw mut (*place).body).write(Cell::new(body));
             (&raw mut (*place).task).write(task);

@@ -28,7 +28,7 @@ pub struct Deadlock {
 }
 
 struct Report {
-    caller_waits_for: WaitReason,
+    caller_waits_for: String,
     blocked: Vec<Blocked>,
     more: usize,
 }
@@ -36,22 +36,22 @@ struct Report {
 struct Blocked {
     id: u64,
     name: Option<Box<str>>,
-    reason: WaitReason,
+    waits_for: String,
 }
 
 impl Deadlock {
-    pub(super) fn new(caller_waits_for: WaitReason) -> Self {
+    pub(super) fn new(caller_waits_for: &WaitReason) -> Self {
         tracing::error!(target: "rustlet", caller_waits_for = %caller_waits_for, "deadlock");
         Deadlock {
             report: Box::new(Report {
-                caller_waits_for,
+                caller_waits_for: caller_waits_for.to_string(),
                 blocked: Vec::new(),
                 more: 0,
             }),
         }
     }
 
-    pub(super) fn add(&mut self, task: &TaskRef, reason: WaitReason) {
+    pub(super) fn add(&mut self, task: &TaskRef, reason: &WaitReason) {
         let report = &mut *self.report;
         if report.blocked.len() == LISTED {
             report.more += 1;
@@ -60,7 +60,7 @@ impl Deadlock {
         report.blocked.push(Blocked {
             id: task.id,
             name: task.name().map(Into::into),
-            reason,
+            waits_for: reason.to_string(),
         });
     }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Deadlock {
                 f,
                 "{} waits for {}",
                 Name(blocked.id, blocked.name.as_deref()),
-                blocked.reason
+                blocked.waits_for
             )?;
         }
         if self.report.more > 0 {

@@ -289,6 +289,7 @@ pub fn current() -> Handle {
 /// rustlet::spawn(move || handle.unpark());
 /// waiter.join().unwrap().unwrap();
 /// ```
+#[inline]
 pub fn park() -> Result<(), Deadlock> {
     match park::park(WaitReason::PARK) {
         Err(ParkError::Deadlock(report)) => Err(report),

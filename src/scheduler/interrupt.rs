@@ -1,17 +1,31 @@
-//! Interrupting a greenlet: kills and timeout scopes.
+//! Interrupting a greenlet: kills, throws and timeout scopes.
 //!
-//! Both unwind the target from its suspension point, with payloads of our own and
-//! `resume_unwind`, so that no panic hook runs. Destructors run on the way.
+//! All three unwind the target from its suspension point, with `resume_unwind`, so that no panic hook
+//! runs. Destructors run on the way.
 //!
 //! - **Kill** is sticky: code that catches the unwinding is unwound again at its next suspension, until
 //!   the greenlet ends.
+//! - A **throw** ([`super::throw`]) raises a payload of the caller's, once. It is no business of
+//!   ours who catches it, or that it ends the greenlet like a panic.
 //! - A **scope** is a frame (of [`crate::timeout`]) with an identity. When it is hit, the unwinding
 //!   carries that identity and stops at that frame alone; code inside that catches it is unwound again at
 //!   its next suspension; once the frame has returned nothing of it is left.
-//! - If several are pending, the kill comes first, then the innermost scope.
+//!
+//! # If several are pending
+//! A suspension raises one: **the kill; else the oldest throw; else the innermost scope that was hit.**
+//! The kill comes first because nothing after it matters. The others go from the inside
+//! outwards, and a throw is the innermost: it is raised at the very call that waits, inside of every
+//! scope, and may be caught there. What is left is raised at the suspensions that follow; a scope
+//! that a throw unwinds through has ended, and its limit with it.
 //!
 //! Nothing is raised while the greenlet is unwinding already: it does not suspend then
 //! ([`mod@super::park`]), so destructors run to their end.
+//!
+//! # Whose unwinding it is
+//! Locks are poisoned by panics, and by what was thrown, but not by a kill or a timeout: [`unwinding_is_ours`] tells a
+//! guard's destructor which it is. [`Control::raising`] says what was raised last. It becomes stale when
+//! code of the user's catches the unwinding; a panic that begins later clears it in the panic hook
+//! ([`super::report`]), a timeout's own frame where it stops, and anybody who asks while nothing unwinds.
 #![allow(unsafe_code)] // Scopes are frames linked by address.
 
 use core::cell::Cell;
@@ -76,7 +90,9 @@ impl Scope {
                 let control = hub::current_control();
                 debug_assert!(ptr::eq(control.scope.get(), self.0), "scopes nest");
                 control.scope.set(self.0.outer.get());
-                control.refresh_interrupt();
+                if control.interrupted() {
+                    control.interrupt_is_pending();
+                }
             }
         }
 
@@ -134,9 +150,15 @@ pub(crate) fn kill(task: &TaskRef) -> bool {
     true
 }
 
-/// [`kill`] for one of many at the end of their thread.
+/// [`kill`] for one of many at the end of their thread. What has yet to tell of an end is let be until
+/// it has begun.
 pub(super) fn kill_listed(task: &TaskRef) {
     kill(task);
+}
+
+/// Whether the current unwinding was begun here, by a kill or a scope.
+pub(crate) fn unwinding_is_ours() -> bool {
+    false // being written
 }
 
 impl Control {
@@ -162,8 +184,9 @@ impl Control {
         self.set_interrupted(false);
     }
 
-    /// Recomputes `interrupted` after a scope has gone.
-    fn refresh_interrupt(&self) {
+    /// Whether something would really be raised now; clears a flag that has become stale.
+    #[cold]
+    pub(crate) fn interrupt_is_pending(&self) -> bool {
         let mut pending = self.task.is_killed();
         let mut scope = self.scope.get();
         while !scope.is_null() && !pending {
@@ -173,11 +196,13 @@ impl Control {
             scope = here.outer.get();
         }
         self.set_interrupted(pending);
+        pending
     }
 }
 
 impl Hub {
-    /// The hub learns that a task was killed: on its own thread, directly or through the inbox.
+    /// The hub learns that a task was killed or thrown at: on its own thread, directly or through
+    /// the inbox.
     pub(super) fn note_kill(&self, task: &TaskRef) {
         // SAFETY: on the hub's thread a non-null `control` is that of a live greenlet.
         match unsafe { task.control.get().as_ref() } {

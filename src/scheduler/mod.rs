@@ -9,6 +9,7 @@
 //! | [`queue`] | the run queue |
 //! | [`hub`] | the loop: turns, idling, the end of a thread |
 //! | [`mod@park`] | the one way to wait, and its token |
+//! | [`sleeper`] | whom to wake, for queues of waiters |
 //! | [`interrupt`] | kills and scopes: unwinding a greenlet from outside |
 //! | [`inbox`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |
@@ -32,6 +33,7 @@ mod joiners;
 pub(crate) mod park;
 mod queue;
 mod report;
+pub(crate) mod sleeper;
 pub(crate) mod task;
 
 pub use builder::{Builder, spawn, spawn_local};

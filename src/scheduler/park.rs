@@ -34,30 +34,55 @@
 
 use core::fmt;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::control::Control;
+use super::control::{Control, Parked};
 use super::deadlock::Deadlock;
 use super::hub::{self, Hub};
 use super::queue::Work;
 use super::task::{DONE, IN_INBOX, TaskRef};
-use crate::coroutine::{self, Head, YielderPointer, arch::stack_pointer};
+use crate::coroutine::{self, Body, Head, YielderPointer, arch::stack_pointer};
 
 /// An unpark that came before the greenlet's first run.
 pub(super) const EARLY_TOKEN: u32 = 1 << 5;
 
 /// Why a greenlet waits; shown in reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitReason {
     what: &'static str,
     /// A greenlet's number or a file descriptor, if `what` needs one.
     which: Option<u64>,
     /// Whether something outside this hub may end the wait.
     external: bool,
+    /// Who can end the wait; null if that is not known.
+    holder: *const Holder,
+    /// Nobody but the holder can.
+    certain: bool,
+}
+
+/// Who holds what others wait for, as far as is known: a greenlet's [`Header::key`], or 0. Read by
+/// whoever looks for deadlocks, from any thread and without synchronisation: what matters does not
+/// change any more.
+#[derive(Debug, Default)]
+pub(crate) struct Holder(AtomicU64);
+
+impl Holder {
+    pub(crate) const fn nobody() -> Self {
+        Holder(AtomicU64::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, key: u64) {
+        self.0.store(key, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl WaitReason {
-    pub(crate) const NONE: Self = WaitReason::local("nothing");
     pub(crate) const SLEEP: Self = WaitReason::local("a timer");
     pub(crate) const PARK: Self = WaitReason::external("an unpark");
 
@@ -67,24 +92,60 @@ impl WaitReason {
             what,
             which: None,
             external: false,
+            holder: ptr::null(),
+            certain: false,
         }
     }
 
     /// A wait that another thread may end.
     pub(crate) const fn external(what: &'static str) -> Self {
         WaitReason {
-            what,
-            which: None,
             external: true,
+            ..WaitReason::local(what)
         }
+    }
+
+    /// A wait that `holder` alone can end. The holder must outlive the wait.
+    #[inline]
+    pub(crate) const fn held(what: &'static str, holder: &Holder) -> Self {
+        WaitReason {
+            holder,
+            certain: true,
+            ..WaitReason::external(what)
+        }
+    }
+
+    /// A wait that `holder`, which did so before, may end, but others too. As [`WaitReason::held`].
+    #[inline]
+    pub(crate) const fn probably(what: &'static str, holder: &Holder) -> Self {
+        WaitReason {
+            holder,
+            ..WaitReason::external(what)
+        }
+    }
+
+    /// Who can end the wait: its [`Header::key`], and whether nobody else can.
+    ///
+    /// # Safety
+    /// The reason is that of a greenlet that is parked now, on the calling thread's hub.
+    pub(super) unsafe fn waits_for(&self) -> Option<(u64, bool)> {
+        // SAFETY: the holder outlives the wait (`held`).
+        let holder = unsafe { self.holder.as_ref() };
+        let key = match holder {
+            Some(holder) => holder.get(),
+            // A join, or a descriptor.
+            None => self.which.filter(|_| self.certain)?,
+        };
+        (key != 0).then_some((key, self.certain))
     }
 
     /// The wait for the end of `task`, as seen from the hub of `waiter`.
     pub(crate) fn join(task: &TaskRef, waiter: &TaskRef) -> Self {
         WaitReason {
-            what: "the end of greenlet #",
             which: Some(task.id),
             external: !ptr::eq(task.shared, waiter.shared),
+            certain: true,
+            ..WaitReason::local("the end of greenlet #")
         }
     }
 
@@ -119,43 +180,134 @@ pub(crate) enum ParkError {
     Unwinding,
 }
 
+/// Why [`park_quietly`] returned without the token.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// A kill, a scope or a throw is pending: the caller ends its wait and calls [`raise`].
+    Interrupted,
+    /// As [`ParkError::Deadlock`].
+    Deadlock(Deadlock),
+    /// As [`ParkError::Unwinding`].
+    Unwinding,
+}
+
 /// Waits for the token. Returns with the greenlet's pending kill or scope raised, if any.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn park(reason: WaitReason) -> Result<(), ParkError> {
+    match park_quietly(&reason) {
+        Ok(()) => Ok(()),
+        Err(Obstacle::Interrupted) => raise(),
+        Err(Obstacle::Deadlock(report)) => Err(ParkError::Deadlock(report)),
+        Err(Obstacle::Unwinding) => Err(ParkError::Unwinding),
+    }
+}
+
+/// As [`park`], but says that an interrupt is pending instead of raising it, so that the caller can first
+/// take itself off a list, or find that it has got what it waited for.
+///
+/// The suspend is inlined into the caller: behind a call it costs a mispredicted return.
+#[inline(always)]
+pub(crate) fn park_quietly(reason: &WaitReason) -> Result<(), Obstacle> {
+    let Some(control) = prepare(reason, stack_pointer()) else {
+        return park_rarely(reason);
+    };
+    // SAFETY: `prepare` returned the current greenlet's control block, which lives while it runs. All of its
+    // data is reached by computation from there.
+    unsafe {
+        let body = Body::around(control.as_ptr());
+        coroutine::suspend_at((*body).head().yielder_near());
+        control.as_ref().notified.set(false);
+        if (*body).head().is_interrupted() {
+            return interrupted();
+        }
+    }
+    Ok(())
+}
+
+/// Notes that the running greenlet is parked; `None` if it needs more thought than that.
+#[inline(never)]
+fn prepare(reason: &WaitReason, stack_pointer: usize) -> Option<NonNull<Control>> {
+    if std::thread::panicking() {
+        return None;
+    }
+    let hub = hub::existing_inlined()?;
+    let body = hub.current_body()?;
+    // SAFETY: a running greenlet's body is alive; the chain is the hub's own thread's.
+    let (head, control) = unsafe { ((*body.as_ptr()).head(), &(*body.as_ptr()).data) };
+    // SAFETY: as above.
+    let innermost = unsafe { head.is_innermost(hub.chain) };
+    if !innermost || head.is_interrupted() || control.notified.get() {
+        return None;
+    }
+    hub.note_parked(control, reason);
+    hub.list.link(control);
+    control.stack_pointer.set(stack_pointer);
+    Some(NonNull::from(control))
+}
+
+/// [`park_quietly`] with all that [`prepare`] does not do itself.
+#[cold]
+#[inline(never)]
+fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
     let hub = hub::get_inlined();
     let control = hub.current();
-    if control.interrupted() {
-        hub.raise_at_entry(control);
+    if std::thread::panicking() {
+        if control.notified.replace(false) {
+            return Ok(());
+        }
+        return Err(Obstacle::Unwinding);
+    }
+    if control.interrupted() && control.interrupt_is_pending() {
+        // The first is raised at once. Code that catches it and blocks again has, from then on, to
+        // let the others run before each further one, or a loop around a caught kill would hang
+        // the thread.
+        if control.raised.replace(true) {
+            hub.let_others_run(control);
+        }
+        return Err(Obstacle::Interrupted);
     }
     if control.notified.replace(false) {
         return Ok(());
     }
-    if std::thread::panicking() {
-        return Err(ParkError::Unwinding);
-    }
-    control.reason.set(reason);
-    if reason.external {
-        hub.externals.set(hub.externals.get() + 1);
-    }
-    control.parked.set(true);
-    let result = if control.is_main() {
-        hub.run_until_main().map_err(ParkError::Deadlock)
+    hub.note_parked(control, reason);
+    if control.is_main() {
+        let result = hub.run_until_main();
+        if result.is_err() {
+            hub.note_unparked(control);
+        }
+        control.notified.set(false);
+        if let Err(report) = result {
+            return Err(Obstacle::Deadlock(report));
+        }
     } else {
         hub.list.link(control);
         control.stack_pointer.set(stack_pointer());
         // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
         unsafe { control.suspend(hub) };
-        Ok(())
-    };
-    if reason.external {
-        hub.externals.set(hub.externals.get() - 1);
+        control.notified.set(false);
     }
-    control.parked.set(false);
-    control.notified.set(false);
     if control.interrupted() {
-        control.raise();
+        return interrupted();
     }
-    result
+    Ok(())
+}
+
+/// What a wait that ended with the interrupt flag set returns.
+#[cold]
+#[inline(never)]
+fn interrupted() -> Result<(), Obstacle> {
+    if hub::get_inlined().current().interrupt_is_pending() {
+        return Err(Obstacle::Interrupted);
+    }
+    Ok(())
+}
+
+/// Raises what [`Obstacle::Interrupted`] told of.
+#[cold]
+#[inline(never)]
+pub(crate) fn raise() -> ! {
+    hub::get_inlined().current().raise();
+    unreachable!("an interrupt that is pending stays so until it is raised")
 }
 
 /// Leaves the token for `task`, waking it if it is parked.
@@ -196,25 +348,39 @@ impl Hub {
             task.state.fetch_or(EARLY_TOKEN, Ordering::Relaxed);
             return;
         };
-        if !control.notified.replace(true) && control.parked.replace(false) {
+        self.unpark_control(control);
+    }
+
+    /// As [`Hub::unpark`], for a greenlet that is known to have its stack.
+    #[inline(always)]
+    pub(super) fn unpark_control(&self, control: &Control) {
+        if !control.notified.replace(true) && self.note_unparked(control) {
             self.push(control.work());
         }
     }
 
-    /// An interrupt is pending when a greenlet is about to suspend.
-    ///
-    /// The first is raised at once. Code that catches it and blocks again has, from then on, to let
-    /// the others run before each further one, or a loop around a caught kill would hang the
-    /// thread.
-    #[cold]
-    fn raise_at_entry(&self, control: &Control) {
-        if std::thread::panicking() {
-            return;
+    /// The running code is about to be parked.
+    #[inline(always)]
+    fn note_parked(&self, control: &Control, reason: &WaitReason) {
+        control.reason.set(reason);
+        control.since.set(self.last_poll.get());
+        control.parked.set(if reason.external {
+            self.externals.set(self.externals.get() + 1);
+            Parked::Externally
+        } else {
+            Parked::Locally
+        });
+    }
+
+    /// A parked greenlet is about to be queued; false if it is not parked.
+    #[inline(always)]
+    fn note_unparked(&self, control: &Control) -> bool {
+        match control.parked.replace(Parked::No) {
+            Parked::No => return false,
+            Parked::Locally => {}
+            Parked::Externally => self.externals.set(self.externals.get() - 1),
         }
-        if control.raised.replace(true) {
-            self.let_others_run(control);
-        }
-        control.raise();
+        true
     }
 
     /// Goes to the end of the run queue, without raising.

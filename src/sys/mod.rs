@@ -16,6 +16,7 @@ pub(crate) mod epoll;
 pub(crate) mod guard;
 pub(crate) mod mem;
 pub(crate) mod proc;
+pub(crate) mod short_lock;
 pub(crate) mod signal;
 pub(crate) mod syscall;
 pub(crate) mod thread;

@@ -51,6 +51,11 @@ pub(crate) fn sleep_until(deadline: Nanos) {
     }
 }
 
+/// Lets another thread have the processor.
+pub(crate) fn let_others_run() {
+    rustix::thread::sched_yield();
+}
+
 /// Makes this thread's timed waits end within a microsecond or so of their deadline instead of the
 /// default 50 µs later (timer slack, prctl(2)).
 pub(crate) fn precise_timers() {

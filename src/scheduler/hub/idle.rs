@@ -1,13 +1,14 @@
 //! Between turns: the inbox, timers and descriptors, and sleeping when there is nothing to run.
 
 use super::Hub;
+use crate::scheduler::control::Parked;
 use crate::scheduler::deadlock::Deadlock;
 use crate::scheduler::driver::Wait;
 use crate::sys::{clock, ticks};
 
 /// Entries of very short turns that pass without a look at the cycle counter, which costs as much as a
 /// switch on some machines.
-const SHORT_TURNS: u32 = 4;
+const SHORT_TURNS: usize = 16;
 /// How long the hub waits when it cannot wait properly: a millisecond.
 const NAP: clock::Nanos = 1_000_000;
 
@@ -19,15 +20,24 @@ impl Hub {
         }
         if self.queued() == 0 {
             self.idle(may_block)?;
-        } else if self.short_turns.get() < SHORT_TURNS {
-            self.short_turns
-                .set(self.short_turns.get() + self.queued() as u32);
         } else {
             self.short_turns.set(0);
             self.poll_if_due();
         }
         self.turn_left.set(self.queued());
         Ok(())
+    }
+
+    /// The entries of the next turn, if it may begin without a look at the clock; otherwise 0.
+    #[inline(always)]
+    pub(super) fn next_short_turn(&self) -> usize {
+        let queued = self.queued();
+        let entries = self.short_turns.get() + queued;
+        if entries > SHORT_TURNS || !self.shared.is_empty() {
+            return 0;
+        }
+        self.short_turns.set(entries);
+        queued
     }
 
     pub(super) fn empty_inbox(&self) {
@@ -144,10 +154,13 @@ impl Hub {
     }
 
     pub(super) fn deadlock(&self) -> Deadlock {
-        let mut report = Deadlock::new(self.main.reason.get());
+        // SAFETY: a parked greenlet's reason lies on its stack, below the frame that waits; so does
+        // that of the thread's own code, which called this from its wait.
+        let mut report = Deadlock::new(unsafe { &*self.main.reason.get() });
         self.list.for_each(|control| {
-            if control.parked.get() {
-                report.add(&control.task, control.reason.get());
+            if control.parked.get() != Parked::No {
+                // SAFETY: as above.
+                report.add(&control.task, unsafe { &*control.reason.get() });
             }
         });
         report

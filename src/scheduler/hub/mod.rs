@@ -76,9 +76,9 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
-    last_poll: Cell<u64>,
+    pub(super) last_poll: Cell<u64>,
     /// Entries queued by turns since the last look at the cycle counter.
-    short_turns: Cell<u32>,
+    short_turns: Cell<usize>,
     /// When the process had other threads, in ticks.
     other_threads_seen: Cell<u64>,
     pub(super) list: List,

@@ -30,7 +30,8 @@ impl Hub {
         }
     }
 
-    /// Runs the rest of the turn; true as soon as the main entry came up.
+    /// Runs the rest of the turn; true as soon as the main entry came up. Very short turns follow
+    /// each other without a look at the outside between them.
     ///
     /// A long turn is interrupted every millisecond or so for timers and descriptors; whom they wake then
     /// runs before the turn goes on.
@@ -40,24 +41,30 @@ impl Hub {
             return true;
         }
         let mut left = self.turn_left.get();
-        while left > 0 {
-            let some = left.min(BETWEEN_CLOCKS);
-            for _ in 0..some {
-                left -= 1;
-                let Some(work) = self.pop() else { break };
-                if frame.run(work) {
-                    self.turn_left.set(left);
-                    return true;
+        loop {
+            while left > 0 {
+                let some = left.min(BETWEEN_CLOCKS);
+                for _ in 0..some {
+                    left -= 1;
+                    let Some(work) = self.pop() else { break };
+                    if frame.run(work) {
+                        self.turn_left.set(left);
+                        return true;
+                    }
+                }
+                if left > 0
+                    && ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::one_millisecond()
+                {
+                    self.poll_urgently();
+                    if self.run_urgent(&mut frame) {
+                        self.turn_left.set(left);
+                        return true;
+                    }
                 }
             }
-            if left > 0
-                && ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::one_millisecond()
-            {
-                self.poll_urgently();
-                if self.run_urgent(&mut frame) {
-                    self.turn_left.set(left);
-                    return true;
-                }
+            left = self.next_short_turn();
+            if left == 0 {
+                break;
             }
         }
         self.turn_left.set(0);
@@ -82,15 +89,13 @@ impl Hub {
 
     /// Runs what was woken in the middle of a turn; true as soon as the main entry came up.
     fn run_urgent(&self, frame: &mut Frame<'_>) -> bool {
-        loop {
-            // SAFETY: as in `push`.
-            let Some(work) = (unsafe { (*self.urgent.get()).pop() }) else {
-                return false;
-            };
+        // SAFETY: as in `push`.
+        while let Some(work) = unsafe { (*self.urgent.get()).pop() } {
             if frame.run(work) {
                 return true;
             }
         }
+        false
     }
 
     #[inline(always)]
