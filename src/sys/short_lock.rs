@@ -51,7 +51,7 @@ impl<T> ShortLock<T> {
         if self.locked.swap(true, Ordering::Acquire) {
             self.lock_contended();
         }
-        ShortGuard(self)
+        ShortGuard { lock: self }
     }
 
     #[cold]
@@ -90,14 +90,16 @@ impl<T> fmt::Debug for ShortLock<T> {
 }
 
 /// The right to the value.
-pub(crate) struct ShortGuard<'a, T>(&'a ShortLock<T>);
+pub(crate) struct ShortGuard<'a, T> {
+    lock: &'a ShortLock<T>,
+}
 
 impl<T> Deref for ShortGuard<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: the guard has the lock.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.lock.value.get() }
     }
 }
 
@@ -105,14 +107,14 @@ impl<T> DerefMut for ShortGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard has the lock, and is borrowed exclusively.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.lock.value.get() }
     }
 }
 
 impl<T> Drop for ShortGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.locked.store(false, Ordering::Release);
+        self.lock.locked.store(false, Ordering::Release);
     }
 }
 

@@ -31,7 +31,7 @@ impl Hub {
                 }
             }
             self.turn_left.set(self.queued());
-            self.turn();
+            self.turn(false);
             let _ = self.between_turns(false);
         }
         self.hasten_all();

@@ -23,19 +23,19 @@ impl Hub {
     /// Runs greenlets until the main entry comes up.
     pub(in crate::scheduler) fn run_until_main(&self) -> Result<(), Deadlock> {
         loop {
-            if self.turn() {
+            if self.turn(true) {
                 return Ok(());
             }
             self.between_turns(true)?;
         }
     }
 
-    /// Runs the rest of the turn; true as soon as the main entry came up. Very short turns follow
-    /// each other without a look at the outside between them.
+    /// Runs the rest of the turn; true as soon as the main entry came up. If `and_more`, very short
+    /// turns follow each other without a look at the outside between them.
     ///
     /// A long turn is interrupted every millisecond or so for timers and descriptors; whom they wake then
     /// runs before the turn goes on.
-    pub(super) fn turn(&self) -> bool {
+    pub(super) fn turn(&self, and_more: bool) -> bool {
         let mut frame = Frame::new(self);
         if self.run_urgent(&mut frame) {
             return true;
@@ -62,7 +62,7 @@ impl Hub {
                     }
                 }
             }
-            left = self.next_short_turn();
+            left = if and_more { self.next_short_turn() } else { 0 };
             if left == 0 {
                 break;
             }
