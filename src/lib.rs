@@ -69,6 +69,7 @@
 compile_error!("rustlet supports Linux");
 
 mod coroutine;
+pub mod inspect;
 mod io;
 mod reactor;
 mod runtime;
@@ -77,12 +78,14 @@ pub mod stack;
 pub mod sync;
 mod sys;
 mod timer;
+mod util;
 
 pub use coroutine::raw;
 pub use io::net;
 pub use runtime::run;
 pub use scheduler::{
-    Builder, Deadlock, Greenlet, Handle, HubStats, JoinError, Killed, current, park, spawn,
-    spawn_local, stats, yield_now,
+    Builder, Deadlock, Ended, Greenlet, Handle, HubStats, JoinError, Killed, LinkId, LocalKey,
+    Uncaught, UncaughtHook, Waitable, current, park, set_uncaught_hook, spawn, spawn_local, stats,
+    take_uncaught_hook, yield_now,
 };
 pub use timer::{Elapsed, park_timeout, sleep, sleep_until, spawn_later, timeout};

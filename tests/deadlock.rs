@@ -10,9 +10,11 @@ mod support;
 use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustlet::net::TcpListener;
+use rustlet::sync::Mutex;
 use rustlet::{Builder, Greenlet, park, sleep, spawn, yield_now};
 
 const FOR_EVER: Duration = Duration::MAX;
@@ -170,7 +172,7 @@ fn parked_with_no_other_thread_to_wake_it() {
         parked.join().unwrap_err().to_string()
     });
     assert!(joined.contains("greenlet 'parked' (#"), "{joined}");
-    assert!(joined.ends_with(") waits for an unpark"), "{joined}");
+    assert!(joined.contains(" waits for an unpark, for "), "{joined}");
 
     // The report is an error like others: the wait can be tried again once it has a chance.
     let recovered = alone(|| {
@@ -188,6 +190,45 @@ fn parked_with_no_other_thread_to_wake_it() {
         "recovered".into()
     });
     assert_eq!(recovered, "recovered");
+}
+
+#[test]
+fn the_report_names_the_holder_of_a_lock() {
+    if support::emulated() {
+        println!(
+            "not run: the emulator has a thread of its own in this process, which could wake anybody"
+        );
+        return;
+    }
+    if !support::is_child() {
+        return support::child("the_report_names_the_holder_of_a_lock")
+            .run()
+            .assert_passed();
+    }
+    let report = alone(|| {
+        let mutex = Arc::new(Mutex::new(()));
+        let greedy = Builder::new().name("greedy").spawn({
+            let mutex = mutex.clone();
+            move || {
+                let _guard = mutex.lock();
+                park()
+            }
+        });
+        yield_now();
+        let poor = Builder::new().name("poor").spawn({
+            let mutex = mutex.clone();
+            move || drop(mutex.lock())
+        });
+        yield_now();
+        let report = poor.unwrap().join().unwrap_err().to_string();
+        drop(greedy);
+        report
+    });
+    let poor = report.find("greenlet 'poor'").expect("it is listed");
+    assert!(
+        report[poor..].contains(" waits for a mutex, held by greenlet 'greedy' (#"),
+        "{report}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // Ties a handle's type to its task's.
 
 use std::io;
+use std::panic::Location;
 
 use super::handle::Greenlet;
 use super::hub;
@@ -63,6 +64,7 @@ impl Builder {
     /// No stack can be promised: the size is out of range, or address space, mappings or
     /// memory are exhausted. The text names the limit and the remedy. Nothing has
     /// been spawned then; greenlets that exist go on.
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<Greenlet<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -75,6 +77,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_local<F, T>(self, f: F) -> io::Result<Greenlet<T>>
     where
         F: FnOnce() -> T + 'static,
@@ -86,7 +89,7 @@ impl Builder {
         };
         let name = self.name.map(String::into_boxed_str);
         let task = hub::get()
-            .spawn(name, size, self.measure_stack, f)
+            .spawn(name, size, self.measure_stack, Location::caller(), f)
             .inspect_err(|error| tracing::warn!(target: "rustlet", %error, "spawn refused"))?;
         // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
         Ok(unsafe { Greenlet::new(task) })
@@ -136,7 +139,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    match hub::get().spawn(None, StackSize::DEFAULT, false, f) {
+    match hub::get().spawn(None, StackSize::DEFAULT, false, Location::caller(), f) {
         // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
         Ok(task) => unsafe { Greenlet::new(task) },
         Err(error) => panic!("spawn: {error}"),
@@ -150,7 +153,7 @@ impl<T: 'static> Greenlet<T> {
     where
         F: FnOnce() -> T + 'static,
     {
-        match hub::get().spawn_delayed(f, arm) {
+        match hub::get().spawn_delayed(Location::caller(), f, arm) {
             // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
             Ok(task) => unsafe { Greenlet::new(task) },
             Err(error) => panic!("spawn: {error}"),

@@ -8,19 +8,21 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr;
 
-use super::interrupt::Scope;
+use super::interrupt::{Raising, Scope};
 use super::park::WaitReason;
 use super::task::TaskRef;
 use crate::coroutine::{Body, Kind};
 
-/// Whether a greenlet waits, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parked {
-    No,
-    /// For something of its own hub.
-    Locally,
+/// Whether a greenlet waits, and for what: bits.
+pub(super) struct Parked;
+
+impl Parked {
+    pub(super) const NO: u8 = 0;
+    pub(super) const WAITS: u8 = 1;
     /// For something that another thread may do.
-    Externally,
+    pub(super) const EXTERNALLY: u8 = 1 << 1;
+    /// For somebody who is known.
+    pub(super) const TRACED: u8 = 1 << 2;
 }
 
 /// A greenlet's state while it has a stack.
@@ -30,8 +32,10 @@ pub(crate) struct Control {
     main_interrupted: Cell<bool>,
     /// An interrupt was raised at the entry of a wait before.
     pub(super) raised: Cell<bool>,
+    /// What was raised last; see [`super::interrupt`].
+    pub(super) raising: Cell<Raising>,
     /// It is off the run queue, until it is unparked.
-    pub(super) parked: Cell<Parked>,
+    pub(super) parked: Cell<u8>,
     /// The token: it was unparked since it last parked.
     pub(super) notified: Cell<bool>,
     /// It is in the hub's list of greenlets.
@@ -42,6 +46,8 @@ pub(crate) struct Control {
     pub(super) reason: Cell<*const WaitReason>,
     /// When it parked: the hub's last look at the cycle counter.
     pub(super) since: Cell<u64>,
+    /// How often it has parked.
+    pub(super) waits: Cell<u32>,
     /// Its innermost timeout scope.
     pub(super) scope: Cell<*const Scope>,
     /// The coroutine at whose top this lies; null for the thread's own code.
@@ -77,12 +83,14 @@ impl Control {
         unsafe {
             (&raw mut (*place).main_interrupted).write(Cell::new(false));
             (&raw mut (*place).raised).write(Cell::new(false));
-            (&raw mut (*place).parked).write(Cell::new(Parked::No));
+            (&raw mut (*place).raising).write(Cell::new(Raising::Nothing));
+            (&raw mut (*place).parked).write(Cell::new(Parked::NO));
             (&raw mut (*place).notified).write(Cell::new(notified));
             (&raw mut (*place).linked).write(Cell::new(false));
             (&raw mut (*place).stack_pointer).write(Cell::new(0));
             (&raw mut (*place).reason).write(Cell::new(ptr::null()));
             (&raw mut (*place).since).write(Cell::new(0));
+            (&raw mut (*place).waits).write(Cell::new(0));
             (&raw mut (*place).scope).write(Cell::new(ptr::null()));
             (&raw mut (*place).body).write(Cell::new(body));
             (&raw mut (*place).task).write(task);

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::park::WaitReason;
-use super::task::TaskRef;
+use super::waits::{Target, Waiting};
+use crate::sys::ticks;
 
 /// Greenlets listed by name in a report; the rest are counted.
 const LISTED: usize = 20;
@@ -28,40 +28,33 @@ pub struct Deadlock {
 }
 
 struct Report {
-    caller_waits_for: String,
-    blocked: Vec<Blocked>,
+    caller: Waiting,
+    blocked: Vec<Waiting>,
     more: usize,
-}
-
-struct Blocked {
-    id: u64,
-    name: Option<Box<str>>,
-    waits_for: String,
+    /// When it was made, in ticks.
+    made: u64,
 }
 
 impl Deadlock {
-    pub(super) fn new(caller_waits_for: &WaitReason) -> Self {
-        tracing::error!(target: "rustlet", caller_waits_for = %caller_waits_for, "deadlock");
+    pub(super) fn new(caller: Waiting) -> Self {
+        tracing::error!(target: "rustlet", caller_waits_for = %caller.what, "deadlock");
         Deadlock {
             report: Box::new(Report {
-                caller_waits_for: caller_waits_for.to_string(),
+                caller,
                 blocked: Vec::new(),
                 more: 0,
+                made: ticks::now(),
             }),
         }
     }
 
-    pub(super) fn add(&mut self, task: &TaskRef, reason: &WaitReason) {
+    pub(super) fn add(&mut self, waiting: impl FnOnce() -> Waiting) {
         let report = &mut *self.report;
         if report.blocked.len() == LISTED {
             report.more += 1;
-            return;
+        } else {
+            report.blocked.push(waiting());
         }
-        report.blocked.push(Blocked {
-            id: task.id,
-            name: task.name().map(Into::into),
-            waits_for: reason.to_string(),
-        });
     }
 
     /// How many greenlets of this thread are blocked.
@@ -70,25 +63,44 @@ impl Deadlock {
     }
 }
 
+impl Report {
+    /// Who holds what `waiting` waits for, as far as this report knows.
+    fn write_holder(&self, f: &mut fmt::Formatter<'_>, waiting: &Waiting) -> fmt::Result {
+        let Some(target @ Target::Holder(_)) = waiting.target else {
+            return Ok(()); // a join says itself whose end
+        };
+        let mut known = self.blocked.iter().chain([&self.caller]);
+        f.write_str(if waiting.certain {
+            ", held by "
+        } else {
+            ", last used by "
+        })?;
+        match known.find(|other| Target::Holder(other.key) == target) {
+            Some(other) => write!(f, "{}", Name(other.who.id, other.who.name.as_deref())),
+            None => f.write_str("code that is not blocked here"),
+        }
+    }
+}
+
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &*self.report;
+        write!(f, "deadlock: this code waits for {}", report.caller.what)?;
+        report.write_holder(f, &report.caller)?;
         write!(
             f,
-            "deadlock: this code waits for {}, and nothing can ever wake it; {} greenlets are blocked",
-            self.report.caller_waits_for,
+            ", and nothing can ever wake it; {} greenlets are blocked",
             self.blocked()
         )?;
-        for (index, blocked) in self.report.blocked.iter().enumerate() {
+        for (index, blocked) in report.blocked.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
-            write!(
-                f,
-                "{} waits for {}",
-                Name(blocked.id, blocked.name.as_deref()),
-                blocked.waits_for
-            )?;
+            write!(f, "{} waits for {}", blocked.who, blocked.what)?;
+            report.write_holder(f, blocked)?;
+            let waited = ticks::to_duration(report.made.saturating_sub(blocked.since));
+            write!(f, ", for {waited:.1?}")?;
         }
-        if self.report.more > 0 {
-            write!(f, "; and {} more", self.report.more)?;
+        if report.more > 0 {
+            write!(f, "; and {} more", report.more)?;
         }
         Ok(())
     }

@@ -1,14 +1,20 @@
-//! Handles: [`Greenlet`] joins, [`Handle`] names, wakes and kills.
+//! Handles: [`Greenlet`] joins, [`Handle`] names, wakes, interrupts and waits.
 #![allow(unsafe_code)] // Takes an outcome out of a type-erased task.
 
+use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
+use std::panic::Location;
 
+use super::ended::Ended;
 use super::hub;
 use super::interrupt;
 use super::join_error::JoinError;
+use super::joiners::{Ticket, Waiter};
+use super::link::{self, LinkId, When};
 use super::park::{self, ParkError, WaitReason};
-use super::task::TaskRef;
+use super::task::{End, TaskRef};
+use super::throw;
 use super::{Deadlock, deadlock::Name};
 
 /// An owned handle to a greenlet: what [`crate::spawn`] returns.
@@ -16,7 +22,7 @@ use super::{Deadlock, deadlock::Name};
 /// Dropping it detaches the greenlet, as std's `JoinHandle` does its thread; it never kills.
 /// The handle may be sent to another thread and joined there, if the value may.
 pub struct Greenlet<T> {
-    task: TaskRef,
+    handle: Handle,
     value: PhantomData<T>,
 }
 
@@ -31,13 +37,17 @@ impl<T> Greenlet<T> {
     /// `task` is the one handle of a task whose type is `T`.
     pub(super) unsafe fn new(task: TaskRef) -> Self {
         Greenlet {
-            task,
+            handle: Handle { task },
             value: PhantomData,
         }
     }
 
     pub(crate) fn task(&self) -> &TaskRef {
-        &self.task
+        &self.handle.task
+    }
+
+    pub(crate) fn as_handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Waits for the greenlet to end, and returns its value.
@@ -59,9 +69,9 @@ impl<T> Greenlet<T> {
         if self.is_finished() {
             return self.take();
         }
-        match wait_done(&self.task) {
+        match wait_done(self.task()) {
             Ok(()) => self.take(),
-            Err(error) => Err(JoinError::not_waited(&self.task, error)),
+            Err(error) => Err(JoinError::not_waited(self.task(), error)),
         }
     }
 
@@ -77,10 +87,38 @@ impl<T> Greenlet<T> {
         }
     }
 
+    /// Waits for the greenlet to end, and leaves its outcome to be joined. gevent's `join()`.
+    ///
+    /// # Errors
+    /// Not how it ended, but only what [`Greenlet::join`] says if the caller cannot wait.
+    ///
+    /// # Panics
+    /// If a greenlet waits for its own end.
+    ///
+    /// ```
+    /// let greenlet = rustlet::spawn(|| 5);
+    /// greenlet.wait().unwrap();
+    /// assert!(greenlet.is_successful());
+    /// assert_eq!(greenlet.join().unwrap(), 5);
+    /// ```
+    pub fn wait(&self) -> Result<(), JoinError> {
+        self.handle.wait()
+    }
+
     /// Whether the greenlet has ended. gevent's `ready()`.
     #[inline]
     pub fn is_finished(&self) -> bool {
-        self.task.is_done()
+        self.handle.is_finished()
+    }
+
+    /// Whether the greenlet has ended with a value. A kill is no success, other than in gevent.
+    pub fn is_successful(&self) -> bool {
+        self.handle.is_successful()
+    }
+
+    /// Whether the greenlet's code has begun to run.
+    pub fn is_started(&self) -> bool {
+        self.handle.is_started()
     }
 
     /// Ends the greenlet: it is unwound from where it waits, and its destructors run. Waits until it has
@@ -102,43 +140,150 @@ impl<T> Greenlet<T> {
     /// assert!(sleeper.join().unwrap_err().is_killed());
     /// ```
     pub fn kill(&self) -> Result<(), JoinError> {
-        self.handle().kill();
-        wait_done(&self.task).map_err(|error| JoinError::not_waited(&self.task, error))
+        self.handle.kill();
+        self.handle.wait()
     }
 
     /// As [`Greenlet::kill`], without waiting: the target is unwound when it is next resumed.
     pub fn kill_nowait(&self) {
-        self.handle().kill();
+        self.handle.kill();
     }
 
-    /// A handle without the value: to name, wake and kill.
+    /// Raises `payload` in the greenlet: it is unwound from where it waits, as by a panic with that payload.
+    /// gevent's `kill(exception)`. Does not wait.
+    ///
+    /// It is raised once, where the greenlet waits now or when it next does. The greenlet may
+    /// catch it, and go on; otherwise it ends, [`JoinError::is_panic`] is true, and the payload comes
+    /// out of [`JoinError::try_into_panic`]. The panic hook does not see it, but
+    /// [`crate::set_uncaught_hook`]'s does.
+    ///
+    /// A greenlet that has not started yet never runs, and ends with the payload. One that has
+    /// ended is left as it is. A greenlet that throws at itself unwinds at once. Several throws are
+    /// raised one after the other. A kill goes before a throw, and a throw before a [`crate::timeout`] that has
+    /// passed.
+    ///
+    /// ```
+    /// use std::panic::catch_unwind;
+    /// let worker = rustlet::spawn(|| {
+    ///     let thrown = catch_unwind(|| rustlet::sleep(std::time::Duration::MAX)).unwrap_err();
+    ///     *thrown.downcast::<u32>().unwrap()
+    /// });
+    /// rustlet::yield_now();
+    /// worker.throw(7_u32);
+    /// assert_eq!(worker.join().unwrap(), 7);
+    /// ```
+    pub fn throw(&self, payload: impl Any + Send) {
+        self.handle.throw(payload);
+    }
+
+    /// Has `f` called when the greenlet has ended, however it did.
+    ///
+    /// Each link is called in a greenlet of its own, on the thread of the one that has ended. They start in
+    /// the order in which they were added, and before those who wait for the end go on. One
+    /// that blocks or panics keeps no other waiting. A link that is added after the end is called too.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// let (send, receive) = mpsc::channel();
+    /// let greenlet = rustlet::Builder::new().name("short").spawn(|| 1).unwrap();
+    /// let id = greenlet.id();
+    /// greenlet.link(move |ended| {
+    ///     assert!(ended.is_successful());
+    ///     send.send(ended.id()).unwrap();
+    /// });
+    /// assert_eq!(greenlet.join().unwrap(), 1);
+    /// assert_eq!(receive.try_recv(), Ok(id));
+    /// ```
+    #[track_caller]
+    pub fn link(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        self.handle.link(f)
+    }
+
+    /// As [`Greenlet::link`], but only if it ends with a value.
+    #[track_caller]
+    pub fn link_value(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        self.handle.link_value(f)
+    }
+
+    /// As [`Greenlet::link`], but only if it ends without a value: by a panic, an uncaught throw, a kill (which
+    /// gevent counts as success), or without having run.
+    #[track_caller]
+    pub fn link_error(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        self.handle.link_error(f)
+    }
+
+    /// Takes a link back; false if it has been called, or has begun to be. Works also
+    /// between the greenlet's end and the link's turn.
+    pub fn unlink(&self, id: LinkId) -> bool {
+        self.handle.unlink(id)
+    }
+
+    /// Takes all links back.
+    pub fn unlink_all(&self) {
+        self.handle.unlink_all();
+    }
+
+    /// Whether there are links that have not been called yet.
+    pub fn has_links(&self) -> bool {
+        self.handle.has_links()
+    }
+
+    /// Has `f` called with the outcome when the greenlet has ended. As [`Greenlet::link`], but with the value
+    /// and not only how it ended, for which it consumes the handle.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// let (send, receive) = mpsc::channel();
+    /// rustlet::spawn(|| 6 * 7).then(move |outcome| send.send(outcome.unwrap()).unwrap());
+    /// rustlet::sleep(std::time::Duration::from_millis(1));
+    /// assert_eq!(receive.try_recv(), Ok(42));
+    /// ```
+    #[track_caller]
+    pub fn then<F>(self, f: F) -> LinkId
+    where
+        F: FnOnce(Result<T, JoinError>) + Send + 'static,
+        T: Send + 'static,
+    {
+        let handle = self.handle();
+        handle.link(move |_| f(self.take()))
+    }
+
+    /// A handle without the value: to name, wake, kill and wait for.
     pub fn handle(&self) -> Handle {
-        Handle {
-            task: self.task.clone(),
-        }
+        self.handle.clone()
     }
 
     /// The greenlet's number, unique in the process.
     pub fn id(&self) -> u64 {
-        self.task.id
+        self.handle.id()
+    }
+
+    /// The number of the greenlet that spawned this one; `None` if it was a thread's own code.
+    pub fn parent_id(&self) -> Option<u64> {
+        self.handle.parent_id()
+    }
+
+    /// Where the greenlet was spawned.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.handle.spawned_at()
     }
 
     /// The name given with [`crate::Builder::name`].
     pub fn name(&self) -> Option<&str> {
-        self.task.name()
+        self.handle.name()
     }
 
     /// Bytes of stack that the greenlet used at most, counted from the top of its slot; `None` while it runs, and
     /// unless it was spawned with [`crate::Builder::measure_stack`].
     pub fn stack_high_water(&self) -> Option<usize> {
-        self.task.high_water()
+        self.handle.task.high_water()
     }
 
     pub(crate) fn take(self) -> Result<T, JoinError> {
         // There is nothing left to detach: only the reference is dropped.
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not used again, nor dropped.
-        let task = unsafe { core::ptr::read(&raw const this.task) };
+        let task = unsafe { core::ptr::read(&raw const this.handle.task) };
         // SAFETY: `T` is the task's type and this was its one handle (`new`); the task is done, and
         // the handle is consumed, so this is the only time.
         unsafe { task.take::<T>() }.map_err(|(failure, task)| JoinError::ended(&task, failure))
@@ -147,15 +292,15 @@ impl<T> Greenlet<T> {
 
 impl<T> Drop for Greenlet<T> {
     fn drop(&mut self) {
-        self.task.detach();
+        self.handle.task.detach();
     }
 }
 
 impl<T> fmt::Debug for Greenlet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Greenlet")
-            .field("id", &self.task.id)
-            .field("name", &self.task.name())
+            .field("id", &self.id())
+            .field("name", &self.name())
             .field("finished", &self.is_finished())
             .finish()
     }
@@ -170,12 +315,12 @@ pub(crate) fn wait_done(task: &TaskRef) -> Result<(), ParkError> {
 pub(crate) fn wait_done_or(task: &TaskRef, give_up: impl Fn() -> bool) -> Result<(), ParkError> {
     struct Waiting<'a> {
         task: &'a TaskRef,
-        joiner: &'a TaskRef,
+        ticket: Ticket,
     }
     impl Drop for Waiting<'_> {
         fn drop(&mut self) {
             if !self.task.is_done() {
-                self.task.remove_joiner(self.joiner);
+                self.task.remove_waiter(self.ticket);
             }
         }
     }
@@ -185,10 +330,10 @@ pub(crate) fn wait_done_or(task: &TaskRef, give_up: impl Fn() -> bool) -> Result
     }
     let me = &hub::current_control().task;
     assert!(!me.is(task), "a greenlet cannot join itself");
-    if !task.add_joiner(me.clone()) {
+    let Some(ticket) = task.add_waiter(Waiter::Task(me.clone())) else {
         return Ok(());
-    }
-    let waiting = Waiting { task, joiner: me };
+    };
+    let waiting = Waiting { task, ticket };
     while !waiting.task.is_done() && !give_up() {
         park::park(WaitReason::join(task, me))?;
     }
@@ -208,6 +353,10 @@ impl Handle {
         Handle { task }
     }
 
+    pub(crate) fn task(&self) -> &TaskRef {
+        &self.task
+    }
+
     /// The greenlet's number; 0 for the code on a thread's own stack.
     pub fn id(&self) -> u64 {
         self.task.id
@@ -218,9 +367,82 @@ impl Handle {
         self.task.name()
     }
 
+    /// As [`Greenlet::parent_id`].
+    pub fn parent_id(&self) -> Option<u64> {
+        (self.task.parent != 0).then_some(self.task.parent)
+    }
+
+    /// Where the greenlet was spawned. Of no meaning for the code on a thread's own stack.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.task.spawned_at
+    }
+
     /// Whether the greenlet has ended.
+    #[inline]
     pub fn is_finished(&self) -> bool {
         self.task.is_done()
+    }
+
+    /// Whether the greenlet has ended with a value.
+    pub fn is_successful(&self) -> bool {
+        self.task.end() == Some(End::Value) && self.task.id != 0
+    }
+
+    /// Whether the greenlet's code has begun to run.
+    pub fn is_started(&self) -> bool {
+        self.task.is_started() || self.task.id == 0
+    }
+
+    /// Waits for the greenlet to end, as [`Greenlet::wait`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// If a greenlet waits for its own end.
+    pub fn wait(&self) -> Result<(), JoinError> {
+        wait_done(&self.task).map_err(|error| JoinError::not_waited(&self.task, error))
+    }
+
+    /// Raises `payload` in the greenlet, as [`Greenlet::throw`].
+    ///
+    /// The code on a thread's own stack can be thrown at too: it unwinds from where it waits, and if nothing catches that,
+    /// the thread ends as by a panic that no hook has seen.
+    pub fn throw(&self, payload: impl Any + Send) {
+        throw::throw(&self.task, Box::new(payload));
+    }
+
+    /// As [`Greenlet::link`].
+    #[track_caller]
+    pub fn link(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        link::link(&self.task, When::Always, f)
+    }
+
+    /// As [`Greenlet::link_value`].
+    #[track_caller]
+    pub fn link_value(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        link::link(&self.task, When::Value, f)
+    }
+
+    /// As [`Greenlet::link_error`].
+    #[track_caller]
+    pub fn link_error(&self, f: impl FnOnce(&Ended) + Send + 'static) -> LinkId {
+        link::link(&self.task, When::Error, f)
+    }
+
+    /// As [`Greenlet::unlink`].
+    pub fn unlink(&self, id: LinkId) -> bool {
+        self.task.remove_link(id).is_some()
+    }
+
+    /// As [`Greenlet::unlink_all`].
+    pub fn unlink_all(&self) {
+        drop(self.task.remove_links());
+    }
+
+    /// As [`Greenlet::has_links`].
+    pub fn has_links(&self) -> bool {
+        self.task.has_links()
     }
 
     /// Ends the greenlet without waiting, as [`Greenlet::kill_nowait`].
@@ -240,6 +462,18 @@ impl Handle {
     /// Leaves the token for the greenlet's [`crate::park()`], from any thread.
     pub fn unpark(&self) {
         park::unpark(&self.task);
+    }
+}
+
+impl<T> From<&Greenlet<T>> for Handle {
+    fn from(greenlet: &Greenlet<T>) -> Self {
+        greenlet.handle()
+    }
+}
+
+impl From<&Handle> for Handle {
+    fn from(handle: &Handle) -> Self {
+        handle.clone()
     }
 }
 

@@ -14,18 +14,22 @@
 //! them sees the other (the store-buffer argument): either the hub does not block, or the bell
 //! rings. Nobody rings for a hub that is awake, and only the first pusher rings.
 //!
+//! # Closing
+//! At the end of its thread a hub closes its inbox: the list's head becomes [`CLOSED`], and what
+//! comes later is refused.
+//!
 //! The bell is an eventfd made when the hub first blocks. A hub's `Shared` is never freed, because
 //! tasks point at it from any thread; it is used again by the next hub that is made.
 #![allow(unsafe_code)] // An intrusive list through counted tasks.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::task::{Header, TaskRef};
+use crate::util::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// The part of a hub that other threads may touch.
 #[derive(Debug)]
@@ -35,26 +39,34 @@ pub(crate) struct Shared {
     /// Set while the hub blocks or is about to.
     asleep: AtomicBool,
     bell: OnceLock<OwnedFd>,
+    /// Greenlets with smaller numbers are not of the hub that uses this now.
+    first_id: AtomicU64,
     /// Which hub uses this now; no two hubs of a process ever have the same number.
     hub_id: AtomicU64,
 }
+
+/// The head of a list that takes nothing more.
+const CLOSED: *mut Header = ptr::without_provenance_mut(1);
 
 /// `Shared`s whose hubs have ended.
 static UNUSED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 static NEXT_HUB: AtomicU64 = AtomicU64::new(1);
 
 impl Shared {
-    /// A `Shared` for a new hub.
-    pub(super) fn obtain() -> &'static Shared {
+    /// A `Shared` for a new hub, whose greenlets will have numbers from `first_id` on.
+    pub(super) fn obtain(first_id: u64) -> &'static Shared {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let shared = unused.unwrap_or_else(|| {
             Box::leak(Box::new(Shared {
                 head: AtomicPtr::new(ptr::null_mut()),
                 asleep: AtomicBool::new(false),
                 bell: OnceLock::new(),
+                first_id: AtomicU64::new(0),
                 hub_id: AtomicU64::new(0),
             }))
         });
+        shared.first_id.store(first_id, Ordering::Relaxed);
+        shared.head.store(ptr::null_mut(), Ordering::Release);
         shared
             .hub_id
             .store(NEXT_HUB.fetch_add(1, Ordering::Relaxed), Ordering::Release);
@@ -74,11 +86,22 @@ impl Shared {
         self.hub_id.load(Ordering::Acquire)
     }
 
-    /// Hands `task`, whose `IN_INBOX` flag the caller has just set, to the hub.
-    pub(super) fn push(&self, task: TaskRef) {
+    /// Whether greenlet `id`, which was given this, is of the hub that uses it now, and not of
+    /// one that has ended.
+    pub(super) fn is_hub_of(&self, id: u64) -> bool {
+        id >= self.first_id.load(Ordering::Relaxed)
+    }
+
+    /// Hands `task`, whose `IN_INBOX` flag the caller has just set, to the hub; false if that has ended.
+    pub(super) fn push(&self, task: TaskRef) -> bool {
         let task = task.into_raw();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
+            if head == CLOSED {
+                // SAFETY: made by `into_raw` above, and not handed over.
+                drop(unsafe { TaskRef::from_raw(task) });
+                return false;
+            }
             // SAFETY: the reference that `into_raw` gave up keeps the task alive until the hub takes
             // it out; setting IN_INBOX made the link ours.
             unsafe { task.as_ref().inbox_next.store(head, Ordering::Relaxed) };
@@ -95,17 +118,29 @@ impl Shared {
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             self.ring();
         }
+        true
     }
 
     /// Whether there is nothing to take. One relaxed load: asked once a turn.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.head.load(Ordering::Relaxed).is_null()
+        self.head.load(Ordering::Relaxed).addr() <= CLOSED.addr()
     }
 
     /// Takes everything, oldest first.
-    pub(super) fn take(&self, mut each: impl FnMut(TaskRef)) {
-        let mut list = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+    pub(super) fn take(&self, each: impl FnMut(TaskRef)) {
+        if !self.is_empty() {
+            self.take_and_leave(ptr::null_mut(), each);
+        }
+    }
+
+    /// Takes everything, and refuses what comes later.
+    pub(super) fn close(&self, each: impl FnMut(TaskRef)) {
+        self.take_and_leave(CLOSED, each);
+    }
+
+    fn take_and_leave(&self, head: *mut Header, mut each: impl FnMut(TaskRef)) {
+        let mut list = self.head.swap(head, Ordering::Acquire);
         let mut forward: *mut Header = ptr::null_mut();
         while let Some(task) = NonNull::new(list) {
             // SAFETY: everything in the list is alive by the reference it holds, and its link is

@@ -66,6 +66,16 @@ pub(crate) struct Scope {
     outer: Cell<*const Scope>,
 }
 
+/// What [`Control::raise`] raised last, until it is known to have stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Raising {
+    Nothing,
+    /// A kill or a scope.
+    Interrupt,
+    /// Somebody's payload.
+    Thrown,
+}
+
 /// Names a scope; no two of a process have the same. Stale names are harmless: they are looked up,
 /// never followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +120,10 @@ impl Scope {
         match caught {
             Ok(value) => Some(value),
             Err(payload) => match payload.downcast_ref::<ScopeHit>() {
-                Some(&ScopeHit(id)) if id == scope.id => None,
+                Some(&ScopeHit(id)) if id == scope.id => {
+                    hub::current_control().raising.set(Raising::Nothing);
+                    None
+                }
                 _ => resume_unwind(payload),
             },
         }
@@ -153,12 +166,20 @@ pub(crate) fn kill(task: &TaskRef) -> bool {
 /// [`kill`] for one of many at the end of their thread. What has yet to tell of an end is let be until
 /// it has begun.
 pub(super) fn kill_listed(task: &TaskRef) {
-    kill(task);
+    if !task.is_spared() {
+        kill(task);
+    }
 }
 
 /// Whether the current unwinding was begun here, by a kill or a scope.
 pub(crate) fn unwinding_is_ours() -> bool {
-    false // being written
+    let Some(control) = hub::existing().map(Hub::current) else {
+        return false;
+    };
+    if !std::thread::panicking() {
+        control.raising.set(Raising::Nothing);
+    }
+    control.raising.get() == Raising::Interrupt
 }
 
 impl Control {
@@ -170,13 +191,21 @@ impl Control {
             return;
         }
         if self.task.is_killed() {
+            self.raising.set(Raising::Interrupt);
             resume_unwind(Box::new(Killed));
+        }
+        if self.task.is_thrown_at()
+            && let Some(payload) = self.task.take_thrown()
+        {
+            self.raising.set(Raising::Thrown);
+            resume_unwind(payload);
         }
         let mut scope = self.scope.get();
         while !scope.is_null() {
             // SAFETY: the chain from `scope` consists of entered scopes, whose frames live.
             let here = unsafe { &*scope };
             if here.hit.get() {
+                self.raising.set(Raising::Interrupt);
                 resume_unwind(Box::new(ScopeHit(here.id)));
             }
             scope = here.outer.get();
@@ -187,7 +216,7 @@ impl Control {
     /// Whether something would really be raised now; clears a flag that has become stale.
     #[cold]
     pub(crate) fn interrupt_is_pending(&self) -> bool {
-        let mut pending = self.task.is_killed();
+        let mut pending = self.task.is_interrupted();
         let mut scope = self.scope.get();
         while !scope.is_null() && !pending {
             // SAFETY: as in `raise`.

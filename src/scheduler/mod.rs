@@ -4,15 +4,21 @@
 //! |---|---|
 //! | [`cells`] | memory of tasks, used again |
 //! | [`task`] | what exists of a greenlet without a stack: closure, outcome, flags; counted |
+//! | [`side`] | what few tasks have besides: a name, locals |
 //! | [`joiners`] | who waits for its end |
+//! | [`link`], [`ended`] | what is to be done after its end |
+//! | [`uncaught`] | what is said when a panic ended it |
+//! | [`local`] | values of a greenlet's own |
 //! | [`control`] | what is hot while it has one, at the top of its stack |
 //! | [`queue`] | the run queue |
 //! | [`hub`] | the loop: turns, idling, the end of a thread |
 //! | [`mod@park`] | the one way to wait, and its token |
 //! | [`sleeper`] | whom to wake, for queues of waiters |
-//! | [`interrupt`] | kills and scopes: unwinding a greenlet from outside |
+//! | [`interrupt`], [`throw`] | kills, scopes, throws: unwinding a greenlet from outside |
+//! | [`waitable`] | waiting for one of many things |
 //! | [`inbox`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |
+//! | [`waits`] | who waits for whom, and cycles of that |
 //! | [`builder`], [`handle`], [`join_error`], [`deadlock`] | the public face |
 //!
 //! Two invariants keep the thread-locals of other code honest: a greenlet never suspends while
@@ -24,25 +30,39 @@ mod cells;
 mod control;
 mod deadlock;
 pub(crate) mod driver;
+mod ended;
 mod handle;
 pub(crate) mod hub;
 pub(crate) mod inbox;
 pub(crate) mod interrupt;
 mod join_error;
 mod joiners;
+mod link;
+mod local;
 pub(crate) mod park;
 mod queue;
 mod report;
+mod side;
 pub(crate) mod sleeper;
 pub(crate) mod task;
+mod throw;
+mod uncaught;
+pub(crate) mod waitable;
+mod waits;
 
 pub use builder::{Builder, spawn, spawn_local};
 pub use deadlock::Deadlock;
+pub use ended::Ended;
 pub use handle::{Greenlet, Handle, current, park};
-pub use hub::{HubStats, stats};
+pub use hub::{HubStats, cycles, stats};
 pub use interrupt::Killed;
 pub use join_error::JoinError;
+pub use link::LinkId;
+pub use local::LocalKey;
 pub use park::yield_now;
+pub use uncaught::{Uncaught, UncaughtHook, set_uncaught_hook, take_uncaught_hook};
+pub use waitable::Waitable;
+pub use waits::{Cycle, Member, set_deadlock_hook};
 
 pub(crate) use handle::wait_done_or;
 pub(crate) use task::TaskRef;

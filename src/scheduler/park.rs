@@ -41,7 +41,9 @@ use super::deadlock::Deadlock;
 use super::hub::{self, Hub};
 use super::queue::Work;
 use super::task::{DONE, IN_INBOX, TaskRef};
+use super::waits::Target;
 use crate::coroutine::{self, Body, Head, YielderPointer, arch::stack_pointer};
+use crate::sys::ticks;
 
 /// An unpark that came before the greenlet's first run.
 pub(super) const EARLY_TOKEN: u32 = 1 << 5;
@@ -60,9 +62,9 @@ pub(crate) struct WaitReason {
     certain: bool,
 }
 
-/// Who holds what others wait for, as far as is known: a greenlet's [`Header::key`], or 0. Read by
-/// whoever looks for deadlocks, from any thread and without synchronisation: what matters does not
-/// change any more.
+/// Who holds what others wait for, as far as is known: the address of the control block
+/// ([`super::sleeper::current_key`]), or 0. Read without synchronisation by whoever looks for
+/// deadlocks: in a deadlock it does not change any more.
 #[derive(Debug, Default)]
 pub(crate) struct Holder(AtomicU64);
 
@@ -124,19 +126,26 @@ impl WaitReason {
         }
     }
 
-    /// Who can end the wait: its [`Header::key`], and whether nobody else can.
+    /// Who can end the wait, and whether nobody else can.
     ///
     /// # Safety
-    /// The reason is that of a greenlet that is parked now, on the calling thread's hub.
-    pub(super) unsafe fn waits_for(&self) -> Option<(u64, bool)> {
+    /// The reason is that of code that is parked now, on the calling thread's hub.
+    pub(super) unsafe fn waits_for(&self) -> (Option<Target>, bool) {
         // SAFETY: the holder outlives the wait (`held`).
-        let holder = unsafe { self.holder.as_ref() };
-        let key = match holder {
-            Some(holder) => holder.get(),
-            // A join, or a descriptor.
-            None => self.which.filter(|_| self.certain)?,
+        let target = match unsafe { self.holder.as_ref() } {
+            Some(holder) => Some(holder.get())
+                .filter(|&key| key != 0)
+                .map(Target::Holder),
+            // A join, or a descriptor, which nobody holds.
+            None => self.which.filter(|_| self.certain).map(Target::Greenlet),
         };
-        (key != 0).then_some((key, self.certain))
+        (target, self.certain)
+    }
+
+    /// Whether it is worth looking for cycles: somebody known can end the wait.
+    #[inline(always)]
+    const fn is_traced(&self) -> bool {
+        self.certain || !self.holder.is_null()
     }
 
     /// The wait for the end of `task`, as seen from the hub of `waiter`.
@@ -269,8 +278,10 @@ fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
     if control.notified.replace(false) {
         return Ok(());
     }
-    hub.note_parked(control, reason);
     if control.is_main() {
+        // Who knows how long the thread's own code has run?
+        hub.recently.set(ticks::now());
+        hub.note_parked(control, reason);
         let result = hub.run_until_main();
         if result.is_err() {
             hub.note_unparked(control);
@@ -280,6 +291,7 @@ fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
             return Err(Obstacle::Deadlock(report));
         }
     } else {
+        hub.note_parked(control, reason);
         hub.list.link(control);
         control.stack_pointer.set(stack_pointer());
         // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
@@ -335,7 +347,7 @@ fn send(task: &TaskRef) {
     // Release: what the caller did before is visible to the woken greenlet. If the flag was
     // set, the hub has yet to clear it, and will see this write then.
     if task.state.fetch_or(IN_INBOX, Ordering::AcqRel) & (IN_INBOX | DONE) == 0 {
-        task.shared.push(task.clone());
+        let _ = task.shared.push(task.clone());
     }
 }
 
@@ -363,22 +375,32 @@ impl Hub {
     #[inline(always)]
     fn note_parked(&self, control: &Control, reason: &WaitReason) {
         control.reason.set(reason);
-        control.since.set(self.last_poll.get());
-        control.parked.set(if reason.external {
+        control.since.set(self.recently.get());
+        control.waits.set(control.waits.get().wrapping_add(1));
+        let mut parked = Parked::WAITS;
+        if reason.external {
             self.externals.set(self.externals.get() + 1);
-            Parked::Externally
-        } else {
-            Parked::Locally
-        });
+            parked |= Parked::EXTERNALLY;
+        }
+        if reason.is_traced() && !(control.is_main() && reason.holder.is_null()) {
+            self.watch.begin(self.recently.get());
+            parked |= Parked::TRACED;
+        }
+        control.parked.set(parked);
     }
 
     /// A parked greenlet is about to be queued; false if it is not parked.
     #[inline(always)]
     fn note_unparked(&self, control: &Control) -> bool {
-        match control.parked.replace(Parked::No) {
-            Parked::No => return false,
-            Parked::Locally => {}
-            Parked::Externally => self.externals.set(self.externals.get() - 1),
+        let parked = control.parked.replace(Parked::NO);
+        if parked == Parked::NO {
+            return false;
+        }
+        if parked & Parked::EXTERNALLY != 0 {
+            self.externals.set(self.externals.get() - 1);
+        }
+        if parked & Parked::TRACED != 0 {
+            self.watch.end();
         }
         true
     }

@@ -16,7 +16,12 @@
 //!    exactly one side sees the other's.
 //! 3. The closure is run, dropped or leaked by the hub's thread, never by whoever drops the last
 //!    reference: a closure of `spawn_local` need not be `Send`.
-//! 4. `control` is touched by the hub's thread alone.
+//! 4. `control` and the locals in the side box are touched by the hub's thread alone.
+//!
+//! # The end, in order
+//! The closure has returned or unwound; [`super::uncaught`]'s hook; the greenlet's locals are dropped; the outcome is
+//! stored, and DONE set with how it ended; links are queued; those who wait are woken. All of it is on the
+//! greenlet's own stack, and everything before DONE may block.
 #![allow(unsafe_code)] // A counted allocation with a type-erased tail.
 
 use core::alloc::Layout;
@@ -24,16 +29,24 @@ use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::mem;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cells::{self, Cells};
 use super::control::Control;
+use super::hub;
 use super::inbox::Shared;
-use super::interrupt::Killed;
-use super::joiners::Joiners;
+use super::interrupt::{Killed, Raising};
+use super::join_error::text;
+use super::joiners::{Joiners, Ticket, Waiter};
+use super::link::{self, Link, LinkId};
+use super::report::NameAndPlace;
+use super::side::SideBox;
+use super::throw::THROWN;
+use super::uncaught;
 use crate::stack::StackSize;
 
 /// The outcome is stored (or will never come); set once, by the hub's thread.
@@ -47,6 +60,40 @@ pub(super) const IN_INBOX: u32 = 1 << 3;
 /// Killed: it is unwound at every suspension until it ends.
 pub(super) const KILLED: u32 = 1 << 4;
 
+/// It is in an inbox to be started: another thread spawned it.
+pub(super) const ARRIVING: u32 = 1 << 7;
+/// The end of its thread does not kill it before it has begun.
+pub(super) const SPARED: u32 = 1 << 8;
+/// How it ended, as an [`End`]; set with DONE.
+const END: u32 = 3 << END_SHIFT;
+const END_SHIFT: u32 = 9;
+
+/// How a greenlet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Value,
+    /// Or by an uncaught throw.
+    Panic,
+    Killed,
+    /// It got no stack, or its thread ended before it did.
+    Other,
+}
+
+impl End {
+    fn into_state(self) -> u32 {
+        (self as u32) << END_SHIFT
+    }
+
+    fn from_state(state: u32) -> Self {
+        match (state & END) >> END_SHIFT {
+            0 => End::Value,
+            1 => End::Panic,
+            2 => End::Killed,
+            _ => End::Other,
+        }
+    }
+}
+
 /// The part of a task that does not depend on its types.
 #[repr(C)]
 #[derive(Debug)]
@@ -56,6 +103,8 @@ pub(crate) struct Header {
     pub(super) size: StackSize,
     /// Whether to measure the stack's use.
     pub(super) measure: bool,
+    /// Its code has begun to run.
+    started: AtomicBool,
     refs: AtomicUsize,
     vtable: &'static VTable,
     /// The hub it belongs to, for ever.
@@ -65,16 +114,14 @@ pub(crate) struct Header {
     pub(super) inbox_next: AtomicPtr<Header>,
     joiners: Mutex<Joiners>,
     pub(crate) id: u64,
-    extras: Option<Box<Extras>>,
+    /// Who spawned it; 0 for a thread's own code.
+    pub(super) parent: u64,
+    pub(super) spawned_at: &'static Location<'static>,
+    pub(super) side: SideBox,
 }
 
-/// What few tasks have; apart, so that a task with a small closure fits a cell ([`Cells`]).
-#[derive(Debug)]
-struct Extras {
-    name: Option<Box<str>>,
-    /// Highest use of the stack in bytes, plus one; 0 if it was not measured.
-    high_water: AtomicUsize,
-}
+/// A task with a closure and a value of two words or so is to fit a cell.
+const _: () = assert!(size_of::<Header>() <= 104);
 
 /// How a greenlet ended without a value.
 #[derive(Debug)]
@@ -85,6 +132,16 @@ pub(crate) enum Failure {
     NotStarted(io::Error),
     /// Its thread ended while it refused to die.
     Abandoned,
+}
+
+impl Failure {
+    fn end(&self) -> End {
+        match self {
+            Failure::Panicked(_) => End::Panic,
+            Failure::Killed => End::Killed,
+            Failure::NotStarted(_) | Failure::Abandoned => End::Other,
+        }
+    }
 }
 
 type Outcome<T> = Result<T, Failure>;
@@ -144,6 +201,8 @@ pub(super) struct Attributes {
     pub(super) size: StackSize,
     pub(super) measure: bool,
     pub(super) shared: &'static Shared,
+    pub(super) parent: u64,
+    pub(super) spawned_at: &'static Location<'static>,
 }
 
 impl TaskRef {
@@ -177,12 +236,11 @@ impl TaskRef {
     where
         F: FnOnce() -> T,
     {
-        let extras = (attributes.name.is_some() || attributes.measure).then(|| {
-            Box::new(Extras {
-                name: attributes.name,
-                high_water: AtomicUsize::new(0),
-            })
-        });
+        let side = if attributes.name.is_some() || attributes.measure {
+            SideBox::with_name(attributes.name)
+        } else {
+            SideBox::empty()
+        };
         let memory = cells.obtain(Layout::new::<TaskCell<F, T>>());
         let place = memory.cast::<TaskCell<F, T>>().as_ptr();
         // SAFETY: the place is the new allocation's; every field is written, one by one, because a copy
@@ -192,6 +250,7 @@ impl TaskRef {
             (&raw mut (*header).state).write(AtomicU32::new(0));
             (&raw mut (*header).size).write(attributes.size);
             (&raw mut (*header).measure).write(attributes.measure);
+            (&raw mut (*header).started).write(AtomicBool::new(false));
             (&raw mut (*header).refs).write(AtomicUsize::new(refs));
             (&raw mut (*header).vtable).write(const { &VTable::of::<F, T>() });
             (&raw mut (*header).shared).write(attributes.shared);
@@ -199,7 +258,9 @@ impl TaskRef {
             (&raw mut (*header).inbox_next).write(AtomicPtr::new(core::ptr::null_mut()));
             (&raw mut (*header).joiners).write(Mutex::new(Joiners::None));
             (&raw mut (*header).id).write(attributes.id);
-            (&raw mut (*header).extras).write(extras);
+            (&raw mut (*header).parent).write(attributes.parent);
+            (&raw mut (*header).spawned_at).write(attributes.spawned_at);
+            (&raw mut (*header).side).write(side);
             (&raw mut (*place).stage).write(UnsafeCell::new(stage));
         }
         TaskRef(memory.cast())
@@ -318,6 +379,38 @@ impl Header {
         self.state.load(Ordering::Acquire) & KILLED != 0
     }
 
+    /// Whether it is to be unwound from outside of itself, but for scopes.
+    #[inline]
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.state.load(Ordering::Acquire) & (KILLED | THROWN) != 0
+    }
+
+    /// Whether its code has begun to run.
+    pub(super) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// See [`SPARED`].
+    pub(super) fn is_spared(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & SPARED != 0 && !self.is_started()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        let state = self.state.load(Ordering::Acquire);
+        (state & DONE != 0).then(|| End::from_state(state))
+    }
+
+    /// The text of the panic that ended it.
+    pub(super) fn message(&self) -> Option<&str> {
+        Some(self.side.get()?.message.get()?)
+    }
+
+    /// Whether it belongs to the calling thread.
+    pub(super) fn is_of_this_thread(&self) -> bool {
+        hub::existing().is_some_and(|hub| core::ptr::eq(hub.shared, self.shared))
+    }
+
     pub(super) fn leave_inbox(&self) {
         // Acquire: what the waker did is visible; Release: a later waker that sees the flag
         // cleared pushes after us.
@@ -326,40 +419,139 @@ impl Header {
 
     /// Bytes of the stack that were used at most, if it was measured.
     pub(crate) fn high_water(&self) -> Option<usize> {
-        let extras = self.extras.as_ref()?;
-        extras.high_water.load(Ordering::Acquire).checked_sub(1)
+        let side = self.side.get()?;
+        side.high_water.load(Ordering::Acquire).checked_sub(1)
     }
 
     pub(super) fn set_high_water(&self, bytes: usize) {
-        if let Some(extras) = &self.extras {
-            extras.high_water.store(bytes + 1, Ordering::Release);
-        }
+        let side = self.side.get_or_make();
+        side.high_water.store(bytes + 1, Ordering::Release);
     }
 
     /// The name that it was given.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.extras.as_ref()?.name.as_deref()
+        self.side.get()?.name.as_deref()
     }
 
-    /// Adds `joiner` to those woken at the end; false if the task is already done.
-    pub(super) fn add_joiner(&self, joiner: TaskRef) -> bool {
-        let mut joiners = self.joiners.lock().unwrap_or_else(PoisonError::into_inner);
+    /// As it is called where there is room.
+    pub(super) fn name_and_place(&self) -> NameAndPlace<'_> {
+        NameAndPlace(self.id, self.name(), self.spawned_at)
+    }
+
+    fn joiners(&self) -> MutexGuard<'_, Joiners> {
+        self.joiners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one who is told of the end; `None` if that has come.
+    pub(super) fn add_waiter(&self, waiter: Waiter) -> Option<Ticket> {
+        let mut joiners = self.joiners();
         let before = self.state.fetch_or(HAS_JOINERS, Ordering::AcqRel);
         if before & DONE != 0 {
-            return false;
+            return None;
         }
-        joiners.push(joiner);
-        true
+        Some(joiners.push(waiter))
     }
 
-    pub(super) fn remove_joiner(&self, joiner: &TaskRef) {
-        let mut joiners = self.joiners.lock().unwrap_or_else(PoisonError::into_inner);
-        joiners.remove(joiner);
+    /// Takes one back; after the end, when tickets mean nothing, there is nobody to take.
+    pub(super) fn remove_waiter(&self, ticket: Ticket) {
+        let waiter = self.joiners().remove(ticket);
+        drop(waiter); // without the lock
     }
 
-    fn wake_joiners(&self) {
-        let joiners = mem::take(&mut *self.joiners.lock().unwrap_or_else(PoisonError::into_inner));
-        joiners.wake();
+    /// Adds a link; true if the end has come, and the caller must see to it.
+    pub(super) fn add_link(&self, id: impl FnOnce() -> LinkId, link: Link) -> (LinkId, bool) {
+        let mut joiners = self.joiners();
+        let before = self.state.fetch_or(HAS_JOINERS, Ordering::AcqRel);
+        let id = id();
+        joiners.push_link(id, link);
+        (id, before & DONE != 0)
+    }
+
+    /// Takes a link out, to be called or dropped.
+    pub(super) fn remove_link(&self, id: LinkId) -> Option<Link> {
+        self.joiners().remove_link(id)
+    }
+
+    pub(super) fn remove_links(&self) -> BTreeMap<LinkId, Link> {
+        self.joiners().remove_links()
+    }
+
+    pub(super) fn has_links(&self) -> bool {
+        self.joiners().has_links()
+    }
+
+    /// Queues the links, and wakes those who wait for the end.
+    ///
+    /// # Safety
+    /// `task` points at `self`, and the caller holds a reference.
+    #[cold]
+    unsafe fn tell(&self, task: NonNull<Header>) {
+        let (links, waiters) = self.joiners().take();
+        if !links.is_empty() {
+            // SAFETY: the caller's reference, which stays the caller's.
+            let task = mem::ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+            link::spawn_all(&task, links);
+        }
+        waiters.wake();
+    }
+
+    /// How a greenlet ends that was interrupted before it began.
+    ///
+    /// # Safety
+    /// As [`Header::tell`].
+    #[cold]
+    unsafe fn end_unrun(&self, task: NonNull<Header>) -> Failure {
+        if self.is_killed() {
+            return Failure::Killed;
+        }
+        match self.take_thrown() {
+            // SAFETY: the caller's promise.
+            Some(payload) => unsafe { self.end_uncaught(task, payload, true) },
+            None => Failure::Killed,
+        }
+    }
+
+    /// How a greenlet ends whose code unwound.
+    ///
+    /// # Safety
+    /// As [`Header::tell`].
+    #[cold]
+    unsafe fn end_unwound(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) -> Failure {
+        if payload.is::<Killed>() {
+            return Failure::Killed;
+        }
+        let thrown = hub::current_control().raising.get() == Raising::Thrown;
+        // SAFETY: the caller's promise.
+        unsafe { self.end_uncaught(task, payload, thrown) }
+    }
+
+    /// # Safety
+    /// As [`Header::tell`].
+    unsafe fn end_uncaught(
+        &self,
+        task: NonNull<Header>,
+        payload: Box<dyn Any + Send>,
+        thrown: bool,
+    ) -> Failure {
+        if let Some(text) = text(&*payload) {
+            let _ = self.side.get_or_make().message.set(text.into());
+        }
+        // SAFETY: the caller's reference, which stays the caller's.
+        let task = mem::ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+        uncaught::report(&task, &*payload, thrown);
+        Failure::Panicked(payload)
+    }
+
+    /// Drops the greenlet's locals, on its stack; what their destructors raise goes no further.
+    ///
+    /// # Safety
+    /// On the hub's thread.
+    #[inline]
+    pub(super) unsafe fn drop_locals(&self) {
+        if let Some(side) = self.side.get() {
+            // SAFETY: the caller's promise (rule 4).
+            unsafe { side.locals.clear() };
+        }
     }
 }
 
@@ -376,27 +568,36 @@ where
     // SAFETY: as above.
     let before = unsafe { mem::replace(&mut *stage, Stage::Running) };
     // SAFETY: the header is alive while the queue's reference is, which the runner holds.
-    let killed = unsafe { task.as_ref() }.is_killed();
+    let header = unsafe { task.as_ref() };
+    let interrupted = header.is_interrupted();
     let Stage::Pending(f) = before else {
         unreachable!("a task runs once")
     };
     let outcome = match catch_unwind(AssertUnwindSafe(|| {
-        if killed {
+        if interrupted {
             drop(f);
             None
         } else {
+            header.started.store(true, Ordering::Relaxed);
             Some(f())
         }
     })) {
         Ok(Some(value)) => Ok(value),
-        Ok(None) => Err(Failure::Killed),
-        Err(payload) if payload.is::<Killed>() => Err(Failure::Killed),
-        Err(payload) => Err(Failure::Panicked(payload)),
+        // SAFETY: `task` is this header, and the runner holds a reference; so in the next line.
+        Ok(None) => Err(unsafe { header.end_unrun(task) }),
+        // SAFETY: as above.
+        Err(payload) => Err(unsafe { header.end_unwound(task, payload) }),
     };
-    // SAFETY: as above; not DONE yet. What is overwritten is Running, which has nothing to drop.
+    let end = match &outcome {
+        Ok(_) => End::Value,
+        Err(failure) => failure.end(),
+    };
+    // SAFETY: as above, on the hub's thread; not DONE yet. What is overwritten is Running, which has
+    // nothing to drop.
     unsafe {
+        header.drop_locals();
         stage.write(Stage::Finished(outcome));
-        announce::<F, T>(task);
+        announce::<F, T>(task, end);
     }
 }
 
@@ -413,22 +614,26 @@ where
     // hub's loop, where a destructor of the user's could not block, and the process is out of
     // memory or at the end of a thread.
     unsafe {
+        let end = failure.end();
         mem::forget(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
-        announce::<F, T>(task);
+        announce::<F, T>(task, end);
     }
 }
 
 /// The outcome is stored: tells those who wait, and drops it if nobody will ask.
 #[inline(always)]
-unsafe fn announce<F, T>(task: NonNull<Header>)
+unsafe fn announce<F, T>(task: NonNull<Header>, end: End)
 where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's reference keeps the task alive.
     let header = unsafe { task.as_ref() };
-    let before = header.state.fetch_or(DONE, Ordering::AcqRel);
+    let before = header
+        .state
+        .fetch_or(DONE | end.into_state(), Ordering::AcqRel);
     if before & HAS_JOINERS != 0 {
-        header.wake_joiners();
+        // SAFETY: as above.
+        unsafe { header.tell(task) };
     }
     if before & DETACHED != 0 {
         // SAFETY: DETACHED came first, so the outcome is ours (rule 2).

@@ -13,9 +13,9 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::hint;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::util::primitive::{AtomicBool, Ordering, hint};
 
 /// Rounds of looking at the lock before other threads are let run.
 const SPINS: u32 = 100;

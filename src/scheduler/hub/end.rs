@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use super::{HUB, Hub};
 use crate::coroutine;
 use crate::scheduler::interrupt::kill_listed;
-use crate::scheduler::task::{DONE, Failure};
+use crate::scheduler::task::{DONE, Failure, TaskRef};
 
 /// How often a greenlet that catches its kill is resumed again at the end of its thread.
 pub(super) const LAST_ROUNDS: usize = 100;
@@ -15,6 +15,25 @@ pub(super) const LAST_ROUNDS: usize = 100;
 impl Hub {
     /// The end of the thread: kills what lives, and abandons what refuses.
     fn end(&self) {
+        self.kill_all();
+        let refusing = self.live.get();
+        // SAFETY: the hub's thread.
+        unsafe { self.main.task.drop_locals() };
+        self.shared.close(|task| self.admit(task));
+        if self.live.get() > refusing {
+            self.kill_all(); // who came meanwhile
+        }
+        self.abandon_all();
+        // The links of those; a link that waits is abandoned as well.
+        self.start_spared(|task| self.abandon(task));
+        self.abandon_all();
+        self.withdraw();
+        // Handles to the thread's own code may outlive it.
+        self.main.task.state.fetch_or(DONE, Ordering::AcqRel);
+        self.main.task.control.set(ptr::null());
+    }
+
+    fn kill_all(&self) {
         for _ in 0..LAST_ROUNDS {
             if self.live.get() == 0 {
                 break;
@@ -34,6 +53,9 @@ impl Hub {
             self.turn(false);
             let _ = self.between_turns(false);
         }
+    }
+
+    fn abandon_all(&self) {
         self.hasten_all();
         let mut abandoned = Vec::new();
         self.list
@@ -41,18 +63,16 @@ impl Hub {
         while let Some(entry) = self.pop() {
             entry.with_task(|task| abandoned.push(task.clone()));
         }
-        for task in abandoned {
-            if !task.is_done() {
-                tracing::warn!(target: "rustlet", id = task.id, "abandoned at the end of its thread");
-                task.control.set(ptr::null());
-                // SAFETY: the hub never resumes it again.
-                unsafe { task.fail(Failure::Abandoned) };
-            }
+        abandoned.iter().for_each(|task| self.abandon(task));
+    }
+
+    fn abandon(&self, task: &TaskRef) {
+        if !task.is_done() {
+            tracing::warn!(target: "rustlet", id = task.id, "abandoned at the end of its thread");
+            task.control.set(ptr::null());
+            // SAFETY: the hub never resumes it again.
+            unsafe { task.fail(Failure::Abandoned) };
         }
-        self.empty_inbox();
-        // Handles to the thread's own code may outlive it.
-        self.main.task.state.fetch_or(DONE, Ordering::AcqRel);
-        self.main.task.control.set(ptr::null());
     }
 }
 

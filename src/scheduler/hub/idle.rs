@@ -1,7 +1,6 @@
 //! Between turns: the inbox, timers and descriptors, and sleeping when there is nothing to run.
 
 use super::Hub;
-use crate::scheduler::control::Parked;
 use crate::scheduler::deadlock::Deadlock;
 use crate::scheduler::driver::Wait;
 use crate::sys::{clock, ticks};
@@ -41,12 +40,7 @@ impl Hub {
     }
 
     pub(super) fn empty_inbox(&self) {
-        self.shared.take(|task| {
-            if task.is_killed() {
-                self.note_kill(&task);
-            }
-            self.unpark(&task);
-        });
+        self.shared.take(|task| self.admit(task));
     }
 
     /// The queue is empty: fires timers, or waits.
@@ -71,7 +65,7 @@ impl Hub {
         };
         // SAFETY: as in `push`.
         unsafe { (*self.queue.get()).shrink() };
-        self.block(wait);
+        self.block(self.not_beyond_the_next_look(wait));
         Ok(())
     }
 
@@ -150,19 +144,11 @@ impl Hub {
         if let Some(alarms) = self.alarms.get() {
             alarms.fire_due();
         }
-        self.last_poll.set(ticks::now());
-    }
-
-    pub(super) fn deadlock(&self) -> Deadlock {
-        // SAFETY: a parked greenlet's reason lies on its stack, below the frame that waits; so does
-        // that of the thread's own code, which called this from its wait.
-        let mut report = Deadlock::new(unsafe { &*self.main.reason.get() });
-        self.list.for_each(|control| {
-            if control.parked.get() != Parked::No {
-                // SAFETY: as above.
-                report.add(&control.task, unsafe { &*control.reason.get() });
-            }
-        });
-        report
+        let now = ticks::now();
+        self.last_poll.set(now);
+        self.recently.set(now);
+        if self.watch.is_due(now) {
+            self.look();
+        }
     }
 }

@@ -25,11 +25,13 @@
 //! | [`spawn`] | new greenlets, now and later |
 //! | [`turn`] | running greenlets: turns, first runs, ends |
 //! | [`idle`] | between turns: inbox, timers, descriptors, sleeping |
+//! | [`look`] | who waits for whom: deadlocks |
 //! | [`end`] | the end of the thread |
 #![allow(unsafe_code)] // Resumes coroutines and hands out references to a thread's hub.
 
 mod end;
 mod idle;
+mod look;
 mod spawn;
 mod turn;
 
@@ -44,9 +46,11 @@ use super::driver::{Alarms, Poller};
 use super::inbox::Shared;
 use super::queue::{Address, RunQueue, Work};
 use super::task::{Attributes, Header, TaskRef};
+use super::waits::Watch;
 use crate::coroutine::{self, Body, Chain};
 use crate::stack::{Pool, StackSize};
 use end::EndOfThread;
+pub use look::cycles;
 
 pub(super) type Entry = Work<NonNull<Body<Control>>, NonNull<Header>>;
 
@@ -76,7 +80,9 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
-    pub(super) last_poll: Cell<u64>,
+    last_poll: Cell<u64>,
+    /// The cycle counter, as of the last look at it.
+    pub(super) recently: Cell<u64>,
     /// Entries queued by turns since the last look at the cycle counter.
     short_turns: Cell<usize>,
     /// When the process had other threads, in ticks.
@@ -88,6 +94,8 @@ pub(crate) struct Hub {
     pub(super) cells: Cells,
     /// Parked greenlets whose wait something outside the hub may end.
     pub(super) externals: Cell<usize>,
+    /// When to look for cycles of waits.
+    pub(super) watch: Watch,
     /// Greenlets that start later, with the alarms that will start them.
     delayed: RefCell<HashMap<u64, (TaskRef, u64)>>,
     alarms: OnceCell<Rc<dyn Alarms>>,
@@ -160,14 +168,17 @@ pub(crate) fn current_control() -> &'static Control {
 fn make() -> &'static Hub {
     coroutine::prepare_thread();
     crate::sys::thread::precise_timers();
+    crate::sys::ticks::begin();
     super::report::name_greenlets_in_panics();
-    let shared = Shared::obtain();
+    let shared = Shared::obtain(spawn::next_block());
     let main = TaskRef::for_main(Attributes {
         id: 0,
         name: std::thread::current().name().map(Into::into),
         size: StackSize::DEFAULT,
         measure: false,
         shared,
+        parent: 0,
+        spawned_at: core::panic::Location::caller(),
     });
     let hub: &'static Hub = Box::leak(Box::new(Hub {
         queue: UnsafeCell::new(RunQueue::new()),
@@ -178,6 +189,7 @@ fn make() -> &'static Hub {
         budget: Cell::new(super::BUDGET),
         turn_left: Cell::new(0),
         last_poll: Cell::new(0),
+        recently: Cell::new(crate::sys::ticks::now()),
         short_turns: Cell::new(0),
         other_threads_seen: Cell::new(0),
         list: List::new(),
@@ -185,6 +197,7 @@ fn make() -> &'static Hub {
         pool: crate::stack::thread_pool(),
         cells: Cells::default(),
         externals: Cell::new(0),
+        watch: Watch::default(),
         delayed: RefCell::default(),
         alarms: OnceCell::new(),
         poller: OnceCell::new(),

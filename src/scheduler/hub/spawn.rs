@@ -1,16 +1,28 @@
-//! New greenlets: queued at once, or kept until their alarm.
+//! New greenlets: queued at once, kept until their alarm, or sent to another hub.
+#![allow(unsafe_code)] // Takes the queue's reference of a new task.
 
-use core::ptr::NonNull;
+use core::panic::Location;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 
 use super::Hub;
 use crate::scheduler::queue::Work;
-use crate::scheduler::task::{Attributes, Header, TaskRef};
+use crate::scheduler::task::{
+    ARRIVING, Attributes, DETACHED, Failure, Header, IN_INBOX, SPARED, TaskRef,
+};
 use crate::stack::StackSize;
 
 /// Greenlet numbers are taken from the process's counter in blocks of this many.
 const ID_BLOCK: u64 = 1024;
+
+/// The process's counter: where the next block begins.
+static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// The smallest number that a greenlet may get of a hub that is made now.
+pub(super) fn next_block() -> u64 {
+    NEXT_BLOCK.load(Ordering::Relaxed)
+}
 
 impl Hub {
     /// Queues a new greenlet. Its stack is promised here and taken at its first run.
@@ -19,12 +31,13 @@ impl Hub {
         name: Option<Box<str>>,
         size: StackSize,
         measure: bool,
+        spawned_at: &'static Location<'static>,
         f: F,
     ) -> io::Result<TaskRef>
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(name, size, measure, f)?;
+        let (task, queued) = self.new_task(name, size, measure, spawned_at, f)?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -33,13 +46,14 @@ impl Hub {
     /// when it is killed. `arm` gets its number and returns the alarm to cancel in the latter case.
     pub(crate) fn spawn_delayed<F, T>(
         &self,
+        spawned_at: &'static Location<'static>,
         f: F,
         arm: impl FnOnce(u64) -> u64,
     ) -> io::Result<TaskRef>
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(None, StackSize::DEFAULT, false, f)?;
+        let (task, queued) = self.new_task(None, StackSize::DEFAULT, false, spawned_at, f)?;
         // SAFETY: the second reference of `new`, kept in the table instead of the queue.
         let delayed = unsafe { TaskRef::from_raw(queued) };
         let alarm = arm(task.id);
@@ -72,11 +86,78 @@ impl Hub {
         }
     }
 
+    /// Queues a greenlet for the sake of `ended`, on that one's hub; here, if that hub is no more.
+    /// The end of the thread does not kill it before it has begun.
+    pub(in crate::scheduler) fn spawn_for<F>(
+        &self,
+        ended: &TaskRef,
+        spawned_at: &'static Location<'static>,
+        f: F,
+    ) -> io::Result<()>
+    where
+        F: FnOnce() + Send + Clone + 'static,
+    {
+        let attributes = |shared| Attributes {
+            id: self.next_id(),
+            name: None,
+            size: StackSize::DEFAULT,
+            measure: false,
+            shared,
+            parent: ended.id,
+            spawned_at,
+        };
+        let there = ended.shared;
+        if !ptr::eq(there, self.shared) && there.is_hub_of(ended.id) {
+            let (task, queued) = TaskRef::new(&self.cells, attributes(there), f.clone());
+            let flags = DETACHED | SPARED | ARRIVING | IN_INBOX;
+            task.state.fetch_or(flags, Ordering::Relaxed);
+            // SAFETY: the second reference of `new`, for the inbox instead of the queue.
+            if there.push(unsafe { TaskRef::from_raw(queued) }) {
+                return Ok(());
+            }
+        }
+        self.pool.promise(StackSize::DEFAULT)?;
+        let (task, queued) = TaskRef::new(&self.cells, attributes(self.shared), f);
+        task.state.fetch_or(DETACHED | SPARED, Ordering::Relaxed);
+        self.count_new(&task);
+        self.push(Work::Start(queued));
+        Ok(())
+    }
+
+    /// What came through the inbox: a greenlet to be started, or one that was woken or interrupted.
+    pub(super) fn admit(&self, task: TaskRef) {
+        if task.state.load(Ordering::Relaxed) & ARRIVING != 0 {
+            task.state.fetch_and(!ARRIVING, Ordering::Relaxed);
+            self.admit_new(task);
+            return;
+        }
+        if task.is_interrupted() {
+            self.note_kill(&task);
+        }
+        self.unpark(&task);
+    }
+
+    #[cold]
+    fn admit_new(&self, task: TaskRef) {
+        match self.pool.promise(task.size) {
+            Ok(()) => {
+                self.count_new(&task);
+                self.push(Work::Start(task.into_raw()));
+            }
+            Err(error) => {
+                tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
+                // SAFETY: it is Pending, on its hub's thread.
+                unsafe { task.fail(Failure::NotStarted(error)) };
+            }
+        }
+    }
+
     fn new_task<F, T>(
         &self,
         name: Option<Box<str>>,
         size: StackSize,
         measure: bool,
+        spawned_at: &'static Location<'static>,
         f: F,
     ) -> io::Result<(TaskRef, NonNull<Header>)>
     where
@@ -89,16 +170,23 @@ impl Hub {
             size,
             measure,
             shared: self.shared,
+            parent: self.current().task.id,
+            spawned_at,
         };
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
-        self.live.set(self.live.get() + 1);
-        self.spawned.set(self.spawned.get() + 1);
-        tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
+        self.bequeath(&task);
+        self.count_new(&task);
         Ok((task, queued))
     }
 
+    #[inline]
+    fn count_new(&self, task: &TaskRef) {
+        self.live.set(self.live.get() + 1);
+        self.spawned.set(self.spawned.get() + 1);
+        tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
+    }
+
     fn next_id(&self) -> u64 {
-        static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
         let mut id = self.next_id.get();
         if id.is_multiple_of(ID_BLOCK) {
             id = NEXT_BLOCK.fetch_add(ID_BLOCK, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use crate::scheduler::driver::Wait;
 use crate::scheduler::park::EARLY_TOKEN;
 use crate::scheduler::queue::Work;
 use crate::scheduler::task::{Failure, Header, KILLED, TaskRef};
+use crate::scheduler::throw::THROWN;
 use crate::sys::ticks;
 
 /// Entries of a turn between two looks at the cycle counter.
@@ -69,6 +70,24 @@ impl Hub {
         }
         self.turn_left.set(0);
         false
+    }
+
+    /// At the very end: starts what is [`SPARED`](crate::scheduler::task::SPARED), resumes nothing, and gives
+    /// the rest to `abandon`.
+    pub(super) fn start_spared(&self, abandon: impl Fn(&TaskRef)) {
+        let mut frame = Frame::new(self);
+        while let Some(work) = self.pop() {
+            match work {
+                Work::Start(task) => {
+                    // SAFETY: the entry's reference, which stays with it.
+                    let header = unsafe { task.as_ref() };
+                    if header.is_spared() {
+                        frame.run(work);
+                    }
+                }
+                _ => work.with_task(&abandon),
+            }
+        }
     }
 
     /// Polls in the middle of a turn: what becomes runnable is queued apart.
@@ -134,7 +153,8 @@ impl Hub {
             unsafe { slot.paint(slot.top() - PAINT_MARGIN) };
         }
         let state = task.state.load(Ordering::Acquire);
-        let (killed, notified) = (state & KILLED != 0, state & EARLY_TOKEN != 0);
+        let interrupted = state & (KILLED | THROWN) != 0;
+        let notified = state & EARLY_TOKEN != 0;
         let id = task.id;
         // SAFETY: `init` fills its place, does not unwind, and the context is the task's number.
         let coroutine = unsafe {
@@ -145,7 +165,7 @@ impl Hub {
         let body = coroutine.body();
         // SAFETY: just made, and alive until `reap`.
         let control = unsafe { &(*body.as_ptr()).data };
-        if killed {
+        if interrupted {
             control.set_interrupted(true);
         }
         control.task.control.set(control);

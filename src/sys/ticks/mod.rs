@@ -12,3 +12,21 @@ mod x86_64;
 pub(crate) use aarch64::{now, one_millisecond, some_microseconds};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{now, one_millisecond, some_microseconds};
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// When counting began, by both clocks.
+static BEGAN: OnceLock<(u64, Instant)> = OnceLock::new();
+
+/// Begins to learn how long a tick is, for [`to_duration`].
+pub(crate) fn begin() {
+    BEGAN.get_or_init(|| (now(), Instant::now()));
+}
+
+/// About how long `ticks` are. For reports.
+pub(crate) fn to_duration(ticks: u64) -> Duration {
+    let &(first, began) = BEGAN.get_or_init(|| (now(), Instant::now()));
+    let counted = now().saturating_sub(first).max(1);
+    began.elapsed().mul_f64(ticks as f64 / counted as f64)
+}
