@@ -74,6 +74,7 @@ mod io;
 mod reactor;
 mod runtime;
 mod scheduler;
+pub mod server;
 pub mod stack;
 pub mod sync;
 mod sys;
@@ -88,4 +89,12 @@ pub use scheduler::{
     Uncaught, UncaughtHook, Waitable, current, park, set_uncaught_hook, spawn, spawn_local, stats,
     take_uncaught_hook, yield_now,
 };
-pub use timer::{Elapsed, park_timeout, sleep, sleep_until, spawn_later, timeout};
+pub use sync::group::{
+    AsCompleted, Group, IMap, IMapUnordered, Pool, PoolFull, Results, Scope, ScopedGreenlet,
+    TaskGroup, When, as_completed, gather, gather_settled, scope, shield, wait_until,
+};
+pub use sync::queue;
+pub use timer::{
+    Elapsed, IWait, iwait, joinall, killall, killall_timeout, park_timeout, sleep, sleep_until,
+    spawn_later, timeout, timeout_at, wait, with_timeout,
+};

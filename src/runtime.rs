@@ -21,6 +21,7 @@ use crate::scheduler;
 /// });
 /// assert_eq!(total, 14);
 /// ```
+#[track_caller]
 pub fn run<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + 'static,

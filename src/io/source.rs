@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::reactor::{Interest, Registration};
-use crate::sys::clock;
+use crate::sys::{clock, thread};
 
 /// What std keeps in the kernel's socket, where all clones of a handle see it: kept here instead,
 /// because the kernel's own would make the descriptor block.
@@ -159,6 +160,31 @@ impl<S: AsFd> Source<S> {
             || Errno::AGAIN.into(),
             emptied,
             || op(fd),
+        )
+    }
+
+    /// Waits until the descriptor is ready for `interest`, also if the caller set it non-blocking: for
+    /// system calls that are made elsewhere.
+    ///
+    /// # Errors
+    /// As [`Source::operate`], but for the last but one.
+    pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<()> {
+        let fd = self.inner().as_fd();
+        let flags = match interest {
+            Interest::Read => PollFlags::IN,
+            Interest::Write => PollFlags::OUT,
+        };
+        self.registration.operate(
+            fd,
+            interest,
+            || timeout.map(clock::after),
+            || Errno::AGAIN.into(),
+            |()| false,
+            // What the registration remembers of readiness may be old, as it sees nothing of such calls.
+            || match thread::wait_fd(fd, flags, Some(0))? {
+                true => Ok(()),
+                false => Err(Errno::AGAIN),
+            },
         )
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::panic::Location;
 
-use super::handle::Greenlet;
+use super::greenlet::Greenlet;
 use super::hub;
 use crate::stack::StackSize;
 

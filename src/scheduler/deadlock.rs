@@ -1,6 +1,7 @@
 //! The report of a deadlock: who waits for what, when nothing can ever wake them.
 
 use core::fmt;
+use std::sync::Arc;
 
 use super::waits::{Target, Waiting};
 use crate::sys::ticks;
@@ -22,9 +23,11 @@ const LISTED: usize = 20;
 /// assert!(error.is_deadlock());
 /// assert!(error.to_string().contains("greenlet 'stuck'"));
 /// ```
+#[derive(Clone)]
 pub struct Deadlock {
-    /// Boxed: a wait that succeeds should not have to copy room for this.
-    report: Box<Report>,
+    /// Behind a pointer: a wait that succeeds should not have to copy room for this. Shared: a join of many greenlets
+    /// gives each the same.
+    report: Arc<Report>,
 }
 
 struct Report {
@@ -39,7 +42,7 @@ impl Deadlock {
     pub(super) fn new(caller: Waiting) -> Self {
         tracing::error!(target: "rustlet", caller_waits_for = %caller.what, "deadlock");
         Deadlock {
-            report: Box::new(Report {
+            report: Arc::new(Report {
                 caller,
                 blocked: Vec::new(),
                 more: 0,
@@ -49,7 +52,7 @@ impl Deadlock {
     }
 
     pub(super) fn add(&mut self, waiting: impl FnOnce() -> Waiting) {
-        let report = &mut *self.report;
+        let report = Arc::get_mut(&mut self.report).expect("it is being made");
         if report.blocked.len() == LISTED {
             report.more += 1;
         } else {

@@ -18,16 +18,18 @@
 //! At the end of its thread a hub closes its inbox: the list's head becomes [`CLOSED`], and what
 //! comes later is refused.
 //!
-//! The bell is an eventfd made when the hub first blocks. A hub's `Shared` is never freed, because
-//! tasks point at it from any thread; it is used again by the next hub that is made.
+//! A hub's `Shared` is never freed, because tasks point at it from any thread; it is used again by the
+//! next hub that is made.
+//!
+//! This file is checked by loom: `tests/loom`.
 #![allow(unsafe_code)] // An intrusive list through counted tasks.
 
 use core::ptr::{self, NonNull};
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
 
+use super::bell::Bell;
 use super::task::{Header, TaskRef};
 use crate::util::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -38,7 +40,7 @@ pub(crate) struct Shared {
     head: AtomicPtr<Header>,
     /// Set while the hub blocks or is about to.
     asleep: AtomicBool,
-    bell: OnceLock<OwnedFd>,
+    bell: Bell,
     /// Greenlets with smaller numbers are not of the hub that uses this now.
     first_id: AtomicU64,
     /// Which hub uses this now; no two hubs of a process ever have the same number.
@@ -53,18 +55,20 @@ static UNUSED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 static NEXT_HUB: AtomicU64 = AtomicU64::new(1);
 
 impl Shared {
+    pub(super) const fn new() -> Self {
+        Shared {
+            head: AtomicPtr::new(ptr::null_mut()),
+            asleep: AtomicBool::new(false),
+            bell: Bell::new(),
+            first_id: AtomicU64::new(0),
+            hub_id: AtomicU64::new(0),
+        }
+    }
+
     /// A `Shared` for a new hub, whose greenlets will have numbers from `first_id` on.
     pub(super) fn obtain(first_id: u64) -> &'static Shared {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let shared = unused.unwrap_or_else(|| {
-            Box::leak(Box::new(Shared {
-                head: AtomicPtr::new(ptr::null_mut()),
-                asleep: AtomicBool::new(false),
-                bell: OnceLock::new(),
-                first_id: AtomicU64::new(0),
-                hub_id: AtomicU64::new(0),
-            }))
-        });
+        let shared = unused.unwrap_or_else(|| Box::leak(Box::new(Shared::new())));
         shared.first_id.store(first_id, Ordering::Relaxed);
         shared.head.store(ptr::null_mut(), Ordering::Release);
         shared
@@ -183,26 +187,16 @@ impl Shared {
     /// # Errors
     /// No file descriptor is left (`EMFILE`, `ENFILE`).
     pub(crate) fn bell(&self) -> io::Result<BorrowedFd<'_>> {
-        if let Some(bell) = self.bell.get() {
-            return Ok(bell.as_fd());
-        }
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(self.bell.get_or_init(|| bell).as_fd())
+        self.bell.fd()
     }
 
     /// Silences the bell after it has rung.
     pub(crate) fn silence(&self) {
-        if let Some(bell) = self.bell.get() {
-            let mut count = [0u8; 8];
-            let _ = rustix::io::read(bell, &mut count);
-        }
+        self.bell.silence();
     }
 
     /// Rings the bell: ends the hub's wait, or makes its next one end at once.
     pub(crate) fn ring(&self) {
-        if let Some(bell) = self.bell.get() {
-            // It can only fail with EAGAIN, when it has rung 2^64 - 2 times unheard.
-            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
-        }
+        self.bell.ring();
     }
 }

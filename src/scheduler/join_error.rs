@@ -49,6 +49,11 @@ impl JoinError {
         )
     }
 
+    /// Waiting for `task` would be the deadlock that `report` tells of.
+    pub(crate) fn deadlocked(task: &TaskRef, report: Deadlock) -> Self {
+        JoinError::new(task, Kind::Deadlock(report))
+    }
+
     fn new(task: &TaskRef, kind: Kind) -> Self {
         JoinError {
             id: task.id,

@@ -53,7 +53,7 @@ pub(super) type Added = (LinkId, &'static Location<'static>);
 pub struct LinkId(u64);
 
 impl LinkId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         LinkId(NEXT.fetch_add(1, Ordering::Relaxed))
     }

@@ -46,13 +46,15 @@ pub(super) struct Locals {
     slots: RefCell<Vec<Slot>>,
 }
 
+/// Makes the value of a greenlet that is spawned from that of the spawner.
+type Inherit = fn(&dyn Any) -> Rc<dyn Any>;
+
 /// One value.
 struct Slot {
     /// The address of its key.
     key: usize,
     value: Rc<dyn Any>,
-    /// Makes the value of a greenlet that is spawned.
-    inherit: Option<fn(&dyn Any) -> Rc<dyn Any>>,
+    inherit: Option<Inherit>,
 }
 
 impl Locals {
@@ -91,7 +93,7 @@ impl Drop for Locals {
 
 impl Hub {
     /// Gives `task`, which the running code spawns, what it inherits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bequeath(&self, task: &TaskRef) {
         if INHERITED.load(Ordering::Relaxed) {
             self.bequeath_if_any(task);
@@ -127,7 +129,7 @@ impl Hub {
 /// can be used for as long as any code of it runs, destructors of other locals included.
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
-    inherit: Option<fn(&dyn Any) -> Rc<dyn Any>>,
+    inherit: Option<Inherit>,
 }
 
 impl<T: 'static> LocalKey<T> {

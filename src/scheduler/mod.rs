@@ -3,7 +3,8 @@
 //! | file | one idea |
 //! |---|---|
 //! | [`cells`] | memory of tasks, used again |
-//! | [`task`] | what exists of a greenlet without a stack: closure, outcome, flags; counted |
+//! | [`task`] | what exists of a greenlet without a stack: flags, joiners, links; counted |
+//! | [`typed`] | its part that depends on types: the closure, then the outcome |
 //! | [`side`] | what few tasks have besides: a name, locals |
 //! | [`joiners`] | who waits for its end |
 //! | [`link`], [`ended`] | what is to be done after its end |
@@ -16,21 +17,24 @@
 //! | [`sleeper`] | whom to wake, for queues of waiters |
 //! | [`interrupt`], [`throw`] | kills, scopes, throws: unwinding a greenlet from outside |
 //! | [`waitable`] | waiting for one of many things |
-//! | [`inbox`] | wake-ups from other threads |
+//! | [`scoped`] | greenlets that borrow from a frame which waits for them |
+//! | [`inbox`], [`bell`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |
 //! | [`waits`] | who waits for whom, and cycles of that |
-//! | [`builder`], [`handle`], [`join_error`], [`deadlock`] | the public face |
+//! | [`builder`], [`greenlet`], [`handle`], [`join_error`], [`deadlock`] | the public face |
 //!
 //! Two invariants keep the thread-locals of other code honest: a greenlet never suspends while
 //! `std::thread::panicking()`, and nothing in this crate holds a thread-local's borrow or a std lock
 //! across a suspension.
 
+mod bell;
 mod builder;
 mod cells;
 mod control;
 mod deadlock;
 pub(crate) mod driver;
 mod ended;
+mod greenlet;
 mod handle;
 pub(crate) mod hub;
 pub(crate) mod inbox;
@@ -42,10 +46,12 @@ mod local;
 pub(crate) mod park;
 mod queue;
 mod report;
+pub(crate) mod scoped;
 mod side;
 pub(crate) mod sleeper;
 pub(crate) mod task;
 mod throw;
+mod typed;
 mod uncaught;
 pub(crate) mod waitable;
 mod waits;
@@ -53,7 +59,8 @@ mod waits;
 pub use builder::{Builder, spawn, spawn_local};
 pub use deadlock::Deadlock;
 pub use ended::Ended;
-pub use handle::{Greenlet, Handle, current, park};
+pub use greenlet::Greenlet;
+pub use handle::{Handle, current, park};
 pub use hub::{HubStats, cycles, stats};
 pub use interrupt::Killed;
 pub use join_error::JoinError;
@@ -64,7 +71,7 @@ pub use uncaught::{Uncaught, UncaughtHook, set_uncaught_hook, take_uncaught_hook
 pub use waitable::Waitable;
 pub use waits::{Cycle, Member, set_deadlock_hook};
 
-pub(crate) use handle::wait_done_or;
+pub(crate) use greenlet::wait_done_or;
 pub(crate) use task::TaskRef;
 
 /// Operations that may succeed in a row without suspending before the greenlet must let others

@@ -278,6 +278,31 @@ fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
     if control.notified.replace(false) {
         return Ok(());
     }
+    leave_until_unparked(hub, control, reason).map_err(Obstacle::Deadlock)?;
+    if control.interrupted() {
+        return interrupted();
+    }
+    Ok(())
+}
+
+/// As [`park_quietly`], but nothing interrupts it: what is pending stays so, and is raised at a later
+/// suspension. For code that must not return before others have ended.
+#[cold]
+#[inline(never)]
+pub(crate) fn park_uninterrupted(reason: &WaitReason) -> Result<(), ParkError> {
+    let hub = hub::get_inlined();
+    let control = hub.current();
+    if control.notified.replace(false) {
+        return Ok(());
+    }
+    if std::thread::panicking() {
+        return Err(ParkError::Unwinding);
+    }
+    leave_until_unparked(hub, control, reason).map_err(ParkError::Deadlock)
+}
+
+/// Parks the running code, which has no token.
+fn leave_until_unparked(hub: &Hub, control: &Control, reason: &WaitReason) -> Result<(), Deadlock> {
     if control.is_main() {
         // Who knows how long the thread's own code has run?
         hub.recently.set(ticks::now());
@@ -287,20 +312,14 @@ fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
             hub.note_unparked(control);
         }
         control.notified.set(false);
-        if let Err(report) = result {
-            return Err(Obstacle::Deadlock(report));
-        }
-    } else {
-        hub.note_parked(control, reason);
-        hub.list.link(control);
-        control.stack_pointer.set(stack_pointer());
-        // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
-        unsafe { control.suspend(hub) };
-        control.notified.set(false);
+        return result;
     }
-    if control.interrupted() {
-        return interrupted();
-    }
+    hub.note_parked(control, reason);
+    hub.list.link(control);
+    control.stack_pointer.set(stack_pointer());
+    // SAFETY: this runs on the stack of `control`, the hub's current greenlet, or on one nested in it.
+    unsafe { control.suspend(hub) };
+    control.notified.set(false);
     Ok(())
 }
 

@@ -97,6 +97,7 @@ impl SideBox {
 }
 
 impl Drop for SideBox {
+    #[inline]
     fn drop(&mut self) {
         let side = *self.pointer.get_mut();
         if !side.is_null() {

@@ -32,10 +32,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cells::{self, Cells};
+use super::cells::Cells;
 use super::control::Control;
 use super::hub;
 use super::inbox::Shared;
@@ -46,6 +46,7 @@ use super::link::{self, Link, LinkId};
 use super::report::NameAndPlace;
 use super::side::SideBox;
 use super::throw::THROWN;
+use super::typed::{Outcome, Stage, TaskCell, VTable};
 use super::uncaught;
 use crate::stack::StackSize;
 
@@ -80,7 +81,7 @@ pub(super) enum End {
 }
 
 impl End {
-    fn into_state(self) -> u32 {
+    pub(super) fn into_state(self) -> u32 {
         (self as u32) << END_SHIFT
     }
 
@@ -104,8 +105,8 @@ pub(crate) struct Header {
     /// Whether to measure the stack's use.
     pub(super) measure: bool,
     /// Its code has begun to run.
-    started: AtomicBool,
-    refs: AtomicUsize,
+    pub(super) started: AtomicBool,
+    pub(super) refs: AtomicUsize,
     vtable: &'static VTable,
     /// The hub it belongs to, for ever.
     pub(crate) shared: &'static Shared,
@@ -135,52 +136,13 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn end(&self) -> End {
+    pub(super) fn end(&self) -> End {
         match self {
             Failure::Panicked(_) => End::Panic,
             Failure::Killed => End::Killed,
             Failure::NotStarted(_) | Failure::Abandoned => End::Other,
         }
     }
-}
-
-type Outcome<T> = Result<T, Failure>;
-
-enum Stage<F, T> {
-    Pending(F),
-    Running,
-    Finished(Outcome<T>),
-    Taken,
-}
-
-#[derive(Debug)]
-struct VTable {
-    run: unsafe fn(NonNull<Header>),
-    fail: unsafe fn(NonNull<Header>, Failure),
-    take: unsafe fn(NonNull<Header>, *mut ()) -> bool,
-    drop_outcome: unsafe fn(NonNull<Header>),
-    free: unsafe fn(NonNull<Header>),
-}
-
-impl VTable {
-    const fn of<F, T>() -> Self
-    where
-        F: FnOnce() -> T,
-    {
-        VTable {
-            run: run::<F, T>,
-            fail: fail::<F, T>,
-            take: take::<F, T>,
-            drop_outcome: drop_outcome::<F, T>,
-            free: free::<F, T>,
-        }
-    }
-}
-
-#[repr(C)]
-struct TaskCell<F, T> {
-    header: Header,
-    stage: UnsafeCell<Stage<F, T>>,
 }
 
 /// A counted reference to a task of any type.
@@ -192,6 +154,10 @@ pub(crate) struct TaskRef(NonNull<Header>);
 unsafe impl Send for TaskRef {}
 // SAFETY: as above.
 unsafe impl Sync for TaskRef {}
+
+// What an unwinding may leave half done is the user's value, and that is taken out whole.
+impl UnwindSafe for TaskRef {}
+impl RefUnwindSafe for TaskRef {}
 
 /// Parameters of a task beside its closure.
 #[derive(Debug)]
@@ -208,6 +174,7 @@ pub(super) struct Attributes {
 impl TaskRef {
     /// A new task, with two references: the one returned and one more for the run queue
     /// ([`TaskRef::from_raw`] of the returned pointer).
+    #[inline(always)]
     pub(super) fn new<F, T>(
         cells: &Cells,
         attributes: Attributes,
@@ -485,7 +452,7 @@ impl Header {
     /// # Safety
     /// `task` points at `self`, and the caller holds a reference.
     #[cold]
-    unsafe fn tell(&self, task: NonNull<Header>) {
+    pub(super) unsafe fn tell(&self, task: NonNull<Header>) {
         let (links, waiters) = self.joiners().take();
         if !links.is_empty() {
             // SAFETY: the caller's reference, which stays the caller's.
@@ -500,7 +467,7 @@ impl Header {
     /// # Safety
     /// As [`Header::tell`].
     #[cold]
-    unsafe fn end_unrun(&self, task: NonNull<Header>) -> Failure {
+    pub(super) unsafe fn end_unrun(&self, task: NonNull<Header>) -> Failure {
         if self.is_killed() {
             return Failure::Killed;
         }
@@ -516,7 +483,7 @@ impl Header {
     /// # Safety
     /// As [`Header::tell`].
     #[cold]
-    unsafe fn end_unwound(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) -> Failure {
+    pub(super) unsafe fn end_unwound(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) -> Failure {
         if payload.is::<Killed>() {
             return Failure::Killed;
         }
@@ -533,6 +500,7 @@ impl Header {
         payload: Box<dyn Any + Send>,
         thrown: bool,
     ) -> Failure {
+        hub::current_control().set_interrupted(false);
         if let Some(text) = text(&*payload) {
             let _ = self.side.get_or_make().message.set(text.into());
         }
@@ -542,151 +510,17 @@ impl Header {
         Failure::Panicked(payload)
     }
 
-    /// Drops the greenlet's locals, on its stack; what their destructors raise goes no further.
+    /// Drops the locals of the running code, which has ended; what their destructors raise goes no further. They may wait:
+    /// a kill that was meant for that code is not meant for them.
     ///
     /// # Safety
     /// On the hub's thread.
     #[inline]
     pub(super) unsafe fn drop_locals(&self) {
         if let Some(side) = self.side.get() {
+            hub::current_control().set_interrupted(false);
             // SAFETY: the caller's promise (rule 4).
             unsafe { side.locals.clear() };
         }
-    }
-}
-
-/// The greenlet's code: runs on its stack.
-unsafe fn run<F, T>(task: NonNull<Header>)
-where
-    F: FnOnce() -> T,
-{
-    // SAFETY: `task` is the header of a live `TaskCell<F, T>` (repr C, header first); by the
-    // caller's promise and rule 1 the stage is ours.
-    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }
-        .stage
-        .get();
-    // SAFETY: as above.
-    let before = unsafe { mem::replace(&mut *stage, Stage::Running) };
-    // SAFETY: the header is alive while the queue's reference is, which the runner holds.
-    let header = unsafe { task.as_ref() };
-    let interrupted = header.is_interrupted();
-    let Stage::Pending(f) = before else {
-        unreachable!("a task runs once")
-    };
-    let outcome = match catch_unwind(AssertUnwindSafe(|| {
-        if interrupted {
-            drop(f);
-            None
-        } else {
-            header.started.store(true, Ordering::Relaxed);
-            Some(f())
-        }
-    })) {
-        Ok(Some(value)) => Ok(value),
-        // SAFETY: `task` is this header, and the runner holds a reference; so in the next line.
-        Ok(None) => Err(unsafe { header.end_unrun(task) }),
-        // SAFETY: as above.
-        Err(payload) => Err(unsafe { header.end_unwound(task, payload) }),
-    };
-    let end = match &outcome {
-        Ok(_) => End::Value,
-        Err(failure) => failure.end(),
-    };
-    // SAFETY: as above, on the hub's thread; not DONE yet. What is overwritten is Running, which has
-    // nothing to drop.
-    unsafe {
-        header.drop_locals();
-        stage.write(Stage::Finished(outcome));
-        announce::<F, T>(task, end);
-    }
-}
-
-/// Ends a task from outside.
-unsafe fn fail<F, T>(task: NonNull<Header>, failure: Failure)
-where
-    F: FnOnce() -> T,
-{
-    // SAFETY: `task` is the header of a live `TaskCell<F, T>`, whose stage is ours (rule 1).
-    let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }
-        .stage
-        .get();
-    // SAFETY: as above. What was there may be a closure that never ran. It is leaked: this runs in the
-    // hub's loop, where a destructor of the user's could not block, and the process is out of
-    // memory or at the end of a thread.
-    unsafe {
-        let end = failure.end();
-        mem::forget(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
-        announce::<F, T>(task, end);
-    }
-}
-
-/// The outcome is stored: tells those who wait, and drops it if nobody will ask.
-#[inline(always)]
-unsafe fn announce<F, T>(task: NonNull<Header>, end: End)
-where
-    F: FnOnce() -> T,
-{
-    // SAFETY: the caller's reference keeps the task alive.
-    let header = unsafe { task.as_ref() };
-    let before = header
-        .state
-        .fetch_or(DONE | end.into_state(), Ordering::AcqRel);
-    if before & HAS_JOINERS != 0 {
-        // SAFETY: as above.
-        unsafe { header.tell(task) };
-    }
-    if before & DETACHED != 0 {
-        // SAFETY: DETACHED came first, so the outcome is ours (rule 2).
-        unsafe { drop_outcome::<F, T>(task) };
-    }
-}
-
-/// Drops a user's value whose destructor may panic: the panic hook has then reported it, and
-/// nobody is left to take the payload.
-fn drop_quietly<V>(value: V) {
-    if mem::needs_drop::<V>() {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(mem::forget);
-    }
-}
-
-/// Moves the outcome out; if it is a value and the caller's reference the last, frees the task and says
-/// so.
-unsafe fn take<F, T>(task: NonNull<Header>, out: *mut ()) -> bool {
-    // SAFETY: by the caller's promise the stage is the caller's, and `out` has room for an
-    // `Outcome<T>`. If the caller's reference is the last, nobody can make another.
-    unsafe {
-        let cell = task.cast::<TaskCell<F, T>>().as_ref();
-        let Stage::Finished(outcome) = mem::replace(&mut *cell.stage.get(), Stage::Taken) else {
-            unreachable!("an outcome is taken once, after the end")
-        };
-        // Acquire pairs with the Release of the other drops.
-        let last = outcome.is_ok() && cell.header.refs.load(Ordering::Acquire) == 1;
-        out.cast::<Outcome<T>>().write(outcome);
-        if last {
-            free::<F, T>(task);
-        }
-        last
-    }
-}
-
-unsafe fn drop_outcome<F, T>(task: NonNull<Header>) {
-    // SAFETY: by the caller's promise the stage is the caller's.
-    let old = unsafe {
-        let stage = task.cast::<TaskCell<F, T>>().as_ref().stage.get();
-        match &*stage {
-            Stage::Finished(_) => mem::replace(&mut *stage, Stage::Taken),
-            _ => return,
-        }
-    };
-    drop_quietly(old);
-}
-
-unsafe fn free<F, T>(task: NonNull<Header>) {
-    // SAFETY: no reference is left, and the memory was obtained for this type. The stage is
-    // Taken (or Running for a thread's own stack, and for what was abandoned), by rules 2 and 3.
-    unsafe {
-        let cell = task.cast::<TaskCell<F, T>>();
-        core::ptr::drop_in_place(cell.as_ptr());
-        cells::free(cell.cast(), Layout::new::<TaskCell<F, T>>());
     }
 }

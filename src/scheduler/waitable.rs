@@ -20,7 +20,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::handle::{Greenlet, Handle};
+use super::greenlet::Greenlet;
+use super::handle::Handle;
 use super::joiners::{Ticket, Waiter};
 use super::park;
 use super::task::TaskRef;

@@ -71,7 +71,7 @@ impl Who {
         Who {
             id: task.id,
             name: task.name().map(Into::into),
-            spawned_at: None,
+            spawned_at: (task.id != 0).then_some(task.spawned_at),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -53,6 +54,10 @@ pub struct Mutex<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+
+// As std's: who sees a value that a panic left half done sees that the mutex is poisoned.
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// A mutex that nobody holds.
@@ -181,6 +186,13 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 /// The right to the value of a [`Mutex`]; dropping it unlocks.
+///
+/// It stays on its thread:
+/// ```compile_fail,E0277
+/// let mutex: &'static _ = Box::leak(Box::new(rustlet::sync::Mutex::new(1)));
+/// let guard = mutex.lock().unwrap();
+/// rustlet::spawn(move || drop(guard));
+/// ```
 #[must_use = "a lock that is dropped at once protects nothing"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,

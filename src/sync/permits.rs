@@ -9,10 +9,11 @@
 //! turn has come.
 #![allow(unsafe_code)] // Links waiters, which are on the stack of the code that waits.
 
+use super::observers::{Observer, Observers};
 use super::waiter::{NotGranted, WaitQueue, Waiter, WakeUp, wait_until};
 use crate::scheduler::park::{Holder, WaitReason};
 use crate::scheduler::sleeper;
-use crate::sys::short_lock::ShortLock;
+use crate::sys::short_lock::{ShortGuard, ShortLock};
 use crate::timer::Deadline;
 
 /// Permits, and who waits for one.
@@ -33,6 +34,8 @@ struct State {
     told: bool,
     /// The first waiter was woken in vain: the next permit is handed to it.
     next_is_reserved: bool,
+    /// Who waits for a free permit without taking it.
+    observers: Observers,
 }
 
 impl Permits {
@@ -44,6 +47,7 @@ impl Permits {
                 queue: WaitQueue::new(),
                 told: false,
                 next_is_reserved: false,
+                observers: Observers::none(),
             }),
             holder: Holder::nobody(),
             what,
@@ -169,33 +173,72 @@ impl Permits {
     pub(crate) fn release(&self) {
         let mut state = self.state.lock();
         let wake_up = state.release();
-        drop(state);
-        wake_up.send();
+        self.unlock_and_tell(state, wake_up);
     }
 
-    /// As [`Permits::release`] `count` times, but not above `most`; false, and nothing done, if it would be.
-    pub(crate) fn release_up_to(&self, count: usize, most: usize) -> bool {
-        for done in 0..count {
-            let mut state = self.state.lock();
-            // What is free now says nothing about permits that were handed over, which are in use.
-            if done == 0 && most - state.free.min(most) < count {
-                return false;
-            }
-            let wake_up = state.release();
+    #[inline(always)]
+    fn unlock_and_tell(&self, mut state: ShortGuard<'_, State>, wake_up: WakeUp) {
+        if state.observers.is_empty() {
             drop(state);
             wake_up.send();
+        } else {
+            let observers = state.observers_of_free();
+            drop(state);
+            wake_up.send();
+            observers.notify();
         }
+    }
+
+    /// Has `observer` told when a permit is free; `None` if one is. The number takes that back.
+    pub(super) fn observe(&self, observer: Box<Observer>) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.free > 0 {
+            drop(state);
+            return None;
+        }
+        Some(state.observers.add(observer))
+    }
+
+    /// Takes an observer back, if it is still there.
+    pub(super) fn unobserve(&self, number: u64) {
+        let observer = self.state.lock().observers.remove(number);
+        drop(observer);
+    }
+
+    /// As [`Permits::release`], but not if more than `most` would be free then (false).
+    pub(crate) fn release_bounded(&self, most: usize) -> bool {
+        let mut state = self.state.lock();
+        // A permit that is handed over is never free, and so within every bound: it was taken before.
+        if state.free >= most {
+            return false;
+        }
+        let wake_up = state.release();
+        self.unlock_and_tell(state, wake_up);
+        true
+    }
+
+    /// As [`Permits::release`] `count` times; false, and nothing done, if there would be more than
+    /// `usize::MAX`.
+    pub(crate) fn add(&self, count: usize) -> bool {
+        if count == 0 {
+            return true;
+        }
+        let mut state = self.state.lock();
+        if state.free.checked_add(count).is_none() {
+            return false;
+        }
+        // The first may be handed over. The others are free, and each waiter that takes one wakes the next.
+        let mut wake_up = state.release();
+        state.free += count - 1;
+        let next = state.tell_next();
+        core::mem::replace(&mut wake_up, next).send();
+        self.unlock_and_tell(state, wake_up);
         true
     }
 
     /// How many permits are free now.
     pub(crate) fn free(&self) -> usize {
         self.state.lock().free
-    }
-
-    /// Whether anyone waits now.
-    pub(crate) fn has_waiters(&self) -> bool {
-        !self.state.lock().queue.is_empty()
     }
 }
 
@@ -219,6 +262,15 @@ impl State {
             .checked_add(1)
             .expect("no more than usize::MAX permits");
         self.tell_next()
+    }
+
+    #[cold]
+    fn observers_of_free(&mut self) -> Observers {
+        if self.free > 0 {
+            self.observers.take()
+        } else {
+            Observers::none()
+        }
     }
 
     /// Wakes the first waiter, if a permit is free and it has not been woken.

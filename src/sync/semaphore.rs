@@ -1,10 +1,14 @@
 //! [`Semaphore`]: a number of permits.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::observers::Observer;
 use super::permits::Permits;
 use super::waiter::deadline_in;
+use crate::scheduler::waitable::{Readiness, Signal, Waitable};
 
 const ACQUIRING: &str = "acquiring a semaphore";
 
@@ -39,6 +43,9 @@ pub struct Semaphore {
     permits: Permits,
 }
 
+impl UnwindSafe for Semaphore {}
+impl RefUnwindSafe for Semaphore {}
+
 impl Semaphore {
     /// A semaphore with `permits` permits.
     pub const fn new(permits: usize) -> Self {
@@ -57,15 +64,13 @@ impl Semaphore {
         if let Err(error) = self.permits.acquire(None) {
             error.panic(ACQUIRING);
         }
-        Permit { semaphore: self }
+        self.permit()
     }
 
     /// Takes a permit, if one is free.
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.permits
-            .try_acquire()
-            .then(|| Permit { semaphore: self })
+        self.permits.try_acquire().then(|| self.permit())
     }
 
     /// As [`Semaphore::acquire`], for no longer than `limit`.
@@ -78,7 +83,7 @@ impl Semaphore {
         }
         let deadline = deadline_in(limit);
         match self.permits.acquire(Some(&deadline)) {
-            Ok(()) => Some(Permit { semaphore: self }),
+            Ok(()) => Some(self.permit()),
             Err(error) => {
                 error.timed_out_or_panic(ACQUIRING);
                 None
@@ -86,15 +91,50 @@ impl Semaphore {
         }
     }
 
+    /// As [`Semaphore::acquire`], with a permit that can be moved into a greenlet.
+    ///
+    /// ```
+    /// use rustlet::sync::Semaphore;
+    /// use std::sync::Arc;
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// let permit = semaphore.acquire_owned();
+    /// let holder = rustlet::spawn(move || drop(permit));
+    /// let _again = semaphore.acquire(); // waits for the greenlet
+    /// holder.join().unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Semaphore::acquire`].
+    pub fn acquire_owned(self: &Arc<Self>) -> OwnedPermit {
+        self.acquire().forget();
+        OwnedPermit {
+            semaphore: self.clone(),
+        }
+    }
+
+    #[inline(always)]
+    fn permit(&self) -> Permit<'_> {
+        Permit::new(&self.permits, usize::MAX)
+    }
+
     /// Gives a permit back that was taken and [forgotten](Permit::forget), or adds one. Never waits.
+    ///
+    /// # Panics
+    /// If there would be more than `usize::MAX` free permits.
     #[inline]
     pub fn release(&self) {
         self.permits.release();
     }
 
     /// As [`Semaphore::release`] `count` times.
+    ///
+    /// # Panics
+    /// If there would be more than `usize::MAX` free permits; nothing is added then.
     pub fn add_permits(&self, count: usize) {
-        (0..count).for_each(|_| self.permits.release());
+        assert!(
+            self.permits.add(count),
+            "no more than usize::MAX permits of a semaphore"
+        );
     }
 
     /// How many permits are free now. gevent's `counter`.
@@ -108,6 +148,23 @@ impl Semaphore {
     }
 }
 
+/// Ready while a permit is free. Being told so takes none: somebody else may be faster.
+impl Readiness for Semaphore {
+    fn is_ready(&self) -> bool {
+        !self.locked()
+    }
+
+    fn register(&self, signal: &Arc<Signal>, index: usize) -> Option<u64> {
+        self.permits.observe(Observer::new(signal, index))
+    }
+
+    fn unregister(&self, registration: u64) {
+        self.permits.unobserve(registration);
+    }
+}
+
+impl Waitable for Semaphore {}
+
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
@@ -116,14 +173,20 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`]; dropping it gives it back.
-#[derive(Debug)]
+/// A permit of a [`Semaphore`] or [`BoundedSemaphore`](super::BoundedSemaphore); dropping it gives it back.
 #[must_use = "a permit that is dropped at once protects nothing"]
 pub struct Permit<'a> {
-    semaphore: &'a Semaphore,
+    permits: &'a Permits,
+    most: usize,
 }
 
-impl Permit<'_> {
+impl<'a> Permit<'a> {
+    /// One that was taken. There will never be more than `most` free ones by dropping it.
+    #[inline(always)]
+    pub(super) fn new(permits: &'a Permits, most: usize) -> Self {
+        Permit { permits, most }
+    }
+
     /// Keeps the permit taken: [`Semaphore::release`] gives it back later.
     pub fn forget(self) {
         core::mem::forget(self);
@@ -133,6 +196,26 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.semaphore.permits.release();
+        // Never refused but after a release too many, which was not.
+        self.permits.release_bounded(self.most);
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
+
+/// A [`Permit`] that keeps its semaphore: see [`Semaphore::acquire_owned`].
+#[derive(Debug)]
+#[must_use = "a permit that is dropped at once protects nothing"]
+pub struct OwnedPermit {
+    semaphore: Arc<Semaphore>,
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.semaphore.permits.release_bounded(usize::MAX);
     }
 }

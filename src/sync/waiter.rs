@@ -25,10 +25,8 @@
 //! user's code and the suspend costs a mispredicted return, some 8 ns.
 #![allow(unsafe_code)] // Intrusive queues of frames that wait.
 
-use core::cell::Cell;
 use core::fmt;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::scheduler::Deadlock;
@@ -36,6 +34,7 @@ use crate::scheduler::park::{self, Obstacle, WaitReason, park_quietly};
 use crate::scheduler::sleeper::{Remote, Sleeper};
 use crate::sys::clock;
 use crate::timer::Deadline;
+use crate::util::primitive::{AtomicU32, AtomicUsize, Cell, Ordering};
 
 /// One wait, or one of the several things that one wait is for.
 ///
@@ -50,7 +49,7 @@ pub(crate) struct Waiter {
     /// 0 until it is granted; then what the granter said.
     granted: AtomicU32,
     choice: *const Choice,
-    /// Its number among those of the choice.
+    /// Its number among those of the choice; without one, whatever its queue's owner means by it.
     index: usize,
 }
 
@@ -133,6 +132,19 @@ impl Waiter {
         Waiter::of(Sleeper::current(), ptr::null(), 0)
     }
 
+    /// As [`Waiter::new`], with a word for those who serve its queue.
+    #[inline]
+    pub(crate) fn tagged(tag: usize) -> Self {
+        Waiter::of(Sleeper::current(), ptr::null(), tag)
+    }
+
+    /// What it was [tagged](Waiter::tagged) with.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> usize {
+        debug_assert!(self.choice.is_null());
+        self.index
+    }
+
     /// Number `index` of the waiters of `choice`, which must outlive its stay in any queue.
     pub(crate) fn one_of(choice: &Choice, index: usize, sleeper: Sleeper) -> Self {
         Waiter::of(sleeper, choice, index)
@@ -145,7 +157,7 @@ impl Waiter {
             previous: Cell::new(ptr::null()),
             linked: Cell::new(false),
             sleeper,
-            granted: AtomicU32::new(0),
+            granted: AtomicU32::default(), // not `new`, for loom: it is made here and now
             choice,
             index,
         }
@@ -207,13 +219,14 @@ pub(crate) fn wait_until<R>(
     cancel: impl FnOnce() -> Option<R>,
 ) -> Result<R, NotGranted> {
     let obstacle = loop {
+        // Before the first wait too: a limit of zero does not wait.
+        if deadline.is_some_and(Deadline::has_come) {
+            break None;
+        }
         match park_quietly(reason) {
             Ok(()) => {
                 if let Some(result) = check() {
                     return Ok(result);
-                }
-                if deadline.is_some_and(Deadline::has_come) {
-                    break None;
                 }
             }
             Err(obstacle) => break Some(obstacle),

@@ -5,6 +5,7 @@
 //! | [`wheel`] | the timing wheel, a pure data structure |
 //! | `mod.rs` | a hub's alarms: what the wheel's values mean; sleeping |
 //! | [`mod@timeout`] | `timeout(duration, f)` around any code that blocks |
+//! | [`many`], [`mod@iwait`] | waiting for greenlets with a limit, for all of many, for whichever comes first |
 //!
 //! An alarm wakes a greenlet, hits one of its scopes, or starts a delayed greenlet. Alarms are
 //! [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
@@ -13,6 +14,8 @@
 //! Never early; late by up to one tick of the wheel (65.5 µs) or a thousandth of the waiting time, whichever is
 //! more, and by what the hub is doing: an alarm fires when the hub gets to it.
 
+mod iwait;
+mod many;
 mod timeout;
 mod wheel;
 
@@ -29,7 +32,9 @@ use crate::scheduler::{Deadlock, Greenlet, JoinError, TaskRef, wait_done_or};
 use crate::sys::clock::{self, Nanos};
 use wheel::{Key, Wheel};
 
-pub use timeout::{Elapsed, timeout};
+pub use iwait::{IWait, iwait, wait};
+pub use many::{joinall, killall, killall_timeout};
+pub use timeout::{Elapsed, timeout, timeout_at, with_timeout};
 
 /// What happens at a deadline.
 #[derive(Debug)]
@@ -247,6 +252,7 @@ pub fn park_timeout(duration: Duration) {
 /// assert!(!later.is_finished());
 /// assert_eq!(later.join().unwrap(), "ran");
 /// ```
+#[track_caller]
 pub fn spawn_later<F, T>(delay: Duration, f: F) -> Greenlet<T>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -1,13 +1,13 @@
-//! `timeout(duration, f)`: a time limit around any code that blocks.
+//! `timeout(duration, f)`: a time limit around any code that blocks, and its variations.
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Alarm, Armed};
 use crate::scheduler::hub;
 use crate::scheduler::interrupt::Scope;
-use crate::sys::clock;
+use crate::sys::clock::{self, Nanos};
 
 /// A time limit passed. Converts into an [`io::Error`] of kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,47 @@ impl From<Elapsed> for io::Error {
 /// assert_eq!(rustlet::timeout(hour, || "done"), Ok("done"));
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    let deadline = clock::after(duration);
+    until(clock::after(duration), f).ok_or(Elapsed { limit: duration })
+}
+
+/// As [`timeout`], with a time of day instead of a duration: several operations can share one deadline.
+///
+/// A deadline that has passed interrupts the first wait; a single [`crate::yield_now`] may come before that.
+///
+/// # Errors
+/// [`Elapsed`], if `f` was interrupted by this limit.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let deadline = Instant::now() + Duration::from_millis(5);
+/// for _ in 0..2 {
+///     let result = rustlet::timeout_at(deadline, || rustlet::sleep(Duration::from_secs(3600)));
+///     assert!(result.is_err());
+/// }
+/// ```
+pub fn timeout_at<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    let limit = deadline.saturating_duration_since(Instant::now());
+    until(clock::of(deadline), f).ok_or(Elapsed { limit })
+}
+
+/// As [`timeout`], with a value for the case that the limit passes. gevent's `with_timeout(…, timeout_value)`.
+///
+/// A limit of a [`timeout`] further out passes through it.
+///
+/// ```
+/// use std::time::Duration;
+/// let slow = || {
+///     rustlet::sleep(Duration::from_secs(3600));
+///     1
+/// };
+/// assert_eq!(rustlet::with_timeout(Duration::from_millis(5), 0, slow), 0);
+/// ```
+pub fn with_timeout<T>(duration: Duration, default: T, f: impl FnOnce() -> T) -> T {
+    timeout(duration, f).unwrap_or(default)
+}
+
+/// Runs `f`, unless it is interrupted because `deadline` has come.
+fn until<T>(deadline: Nanos, f: impl FnOnce() -> T) -> Option<T> {
     let task = hub::current_control().task.clone();
     Scope::enter(|scope| Armed::new(deadline, Alarm::Hit(task, scope)), f)
-        .ok_or(Elapsed { limit: duration })
 }

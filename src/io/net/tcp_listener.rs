@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use rustix::net::{SocketAddrAny, SocketFlags};
 
 use super::{TcpStream, ToSocketAddrs, each_addr};
 use crate::io::source::Source;
@@ -76,18 +76,8 @@ impl TcpListener {
         let mut pause = FIRST_PAUSE;
         let mut waited = Duration::ZERO;
         loop {
-            let accepted = self.source.operate(Interest::Read, None, |fd| {
-                rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
-            });
-            match accepted {
-                Ok((fd, addr)) => {
-                    let stream = TcpStream::from_nonblocking(fd);
-                    let addr = match addr.map(SocketAddr::try_from) {
-                        Some(Ok(addr)) => addr,
-                        _ => stream.peer_addr()?,
-                    };
-                    return Ok((stream, addr));
-                }
+            match self.source.operate(Interest::Read, None, take_connection) {
+                Ok(connection) => return with_addr(connection),
                 Err(error)
                     if is_shortage(&error)
                         && waited < PATIENCE
@@ -105,6 +95,23 @@ impl TcpListener {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Takes a connection if one is there, without waiting and without patience for a want of descriptors.
+    ///
+    /// # Errors
+    /// As accept(2); `WouldBlock` when there is none.
+    pub(crate) fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        with_addr(take_connection(self.as_fd())?)
+    }
+
+    /// Waits until a connection is there to be accepted; another greenlet, or another process that shares the
+    /// socket, may be faster to take it.
+    ///
+    /// # Errors
+    /// `EBADF` when the listener was closed.
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.source.wait(Interest::Read, None)
     }
 
     /// An endless iterator over connections.
@@ -145,6 +152,22 @@ impl TcpListener {
         let _ = rustix::net::shutdown(self.inner(), rustix::net::Shutdown::Both);
         self.source.close();
     }
+}
+
+type Connection = (OwnedFd, Option<SocketAddrAny>);
+
+/// accept(2), which says "would block" when there is no connection.
+fn take_connection(fd: BorrowedFd<'_>) -> Result<Connection, Errno> {
+    rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+fn with_addr((fd, addr): Connection) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = TcpStream::from_nonblocking(fd);
+    let addr = match addr.map(SocketAddr::try_from) {
+        Some(Ok(addr)) => addr,
+        _ => stream.peer_addr()?,
+    };
+    Ok((stream, addr))
 }
 
 /// Whether a failed accept says that descriptors or kernel memory ran out (accept(2), "Errors").

@@ -129,6 +129,30 @@ impl TcpStream {
         })
     }
 
+    /// Waits until there is something to read, or the end of the stream, or an error; for no longer than the read
+    /// timeout. gevent's `wait_read`.
+    ///
+    /// For system calls that this type does not make: they are tried on [`AsFd`]'s descriptor, which is
+    /// non-blocking, and when they say that they would block, one waits here and tries again. Waits also if
+    /// [`TcpStream::set_nonblocking`] was called.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the timeout has passed; `EBADF` when it was closed.
+    pub fn wait_readable(&self) -> io::Result<()> {
+        let timeout = self.source.options().timeout(Interest::Read);
+        self.source.wait(Interest::Read, timeout)
+    }
+
+    /// Waits until it takes something to write, as [`TcpStream::wait_readable`] does for reading. gevent's
+    /// `wait_write`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the timeout has passed; `EBADF` when it was closed.
+    pub fn wait_writable(&self) -> io::Result<()> {
+        let timeout = self.source.options().timeout(Interest::Write);
+        self.source.wait(Interest::Write, timeout)
+    }
+
     /// Sets `TCP_NODELAY`.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.inner().set_nodelay(nodelay)

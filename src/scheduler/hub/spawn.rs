@@ -107,7 +107,9 @@ impl Hub {
             spawned_at,
         };
         let there = ended.shared;
-        if !ptr::eq(there, self.shared) && there.is_hub_of(ended.id) {
+        // A thread's own code, number 0, is done when its hub ends.
+        let lives = there.is_hub_of(ended.id) || (ended.id == 0 && !ended.is_done());
+        if !ptr::eq(there, self.shared) && lives {
             let (task, queued) = TaskRef::new(&self.cells, attributes(there), f.clone());
             let flags = DETACHED | SPARED | ARRIVING | IN_INBOX;
             task.state.fetch_or(flags, Ordering::Relaxed);
@@ -179,7 +181,7 @@ impl Hub {
         Ok((task, queued))
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_new(&self, task: &TaskRef) {
         self.live.set(self.live.get() + 1);
         self.spawned.set(self.spawned.get() + 1);

@@ -12,7 +12,6 @@ use crate::scheduler::driver::Wait;
 use crate::scheduler::park::EARLY_TOKEN;
 use crate::scheduler::queue::Work;
 use crate::scheduler::task::{Failure, Header, KILLED, TaskRef};
-use crate::scheduler::throw::THROWN;
 use crate::sys::ticks;
 
 /// Entries of a turn between two looks at the cycle counter.
@@ -153,7 +152,7 @@ impl Hub {
             unsafe { slot.paint(slot.top() - PAINT_MARGIN) };
         }
         let state = task.state.load(Ordering::Acquire);
-        let interrupted = state & (KILLED | THROWN) != 0;
+        let killed = state & KILLED != 0;
         let notified = state & EARLY_TOKEN != 0;
         let id = task.id;
         // SAFETY: `init` fills its place, does not unwind, and the context is the task's number.
@@ -165,7 +164,7 @@ impl Hub {
         let body = coroutine.body();
         // SAFETY: just made, and alive until `reap`.
         let control = unsafe { &(*body.as_ptr()).data };
-        if interrupted {
+        if killed {
             control.set_interrupted(true);
         }
         control.task.control.set(control);

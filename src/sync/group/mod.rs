@@ -1,0 +1,30 @@
+//! Groups, pools and structured concurrency.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | [`roster`] | a list that any member leaves in constant time |
+//! | [`children`] | a frame that sees its children out, whatever happens |
+//! | [`scope`] | greenlets that borrow |
+//! | [`task_group`] | a scope of results: the first error ends all |
+//! | [`gather`] | waiting for many, and for one undisturbed |
+//! | [`crew`] | members, slots, and who waits for either: the core of the next two |
+//! | [`map`], [`imap`] | a greenlet for each item: all at once, and as an iterator |
+//! | [`group`], [`pool`] | greenlets that are joined and killed together, without and with a bound |
+
+mod children;
+mod crew;
+mod gather;
+mod group;
+mod imap;
+mod map;
+mod pool;
+mod roster;
+mod scope;
+mod task_group;
+
+pub use gather::{AsCompleted, When, as_completed, gather, gather_settled, shield, wait_until};
+pub use group::Group;
+pub use imap::{IMap, IMapUnordered, Results};
+pub use pool::{Pool, PoolFull};
+pub use scope::{Scope, ScopedGreenlet, scope};
+pub use task_group::TaskGroup;

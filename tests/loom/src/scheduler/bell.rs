@@ -1,0 +1,41 @@
+//! Twin of `scheduler::bell`: a counter that a sleeper waits for.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
+
+use loom::sync::{Condvar, Mutex};
+
+#[derive(Debug)]
+pub(crate) struct Bell(OnceLock<(Mutex<bool>, Condvar)>);
+
+impl Bell {
+    pub(super) const fn new() -> Self {
+        Bell(OnceLock::new())
+    }
+
+    fn parts(&self) -> &(Mutex<bool>, Condvar) {
+        self.0.get_or_init(|| (Mutex::new(false), Condvar::new()))
+    }
+
+    pub(super) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.parts(); // as the real one: made before the hub sleeps
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn ring(&self) {
+        let (rung, changed) = self.parts();
+        *rung.lock().expect("no panic while it is held") = true;
+        changed.notify_one();
+    }
+
+    /// Waits until it rings, and silences it: what the hub does with the kernel's help.
+    pub(super) fn silence(&self) {
+        let (rung, changed) = self.parts();
+        let mut rung = rung.lock().expect("no panic while it is held");
+        while !*rung {
+            rung = changed.wait(rung).expect("no panic while it is held");
+        }
+        *rung = false;
+    }
+}

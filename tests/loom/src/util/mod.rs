@@ -1,0 +1,3 @@
+//! Twin of `util`.
+
+pub(crate) mod primitive;
