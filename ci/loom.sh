@@ -7,6 +7,7 @@
 #   ci/loom.sh --mutants sync   only in files whose path has this word
 #
 # LOOM_MAX_PREEMPTIONS (4) is how thorough.
+# shellcheck disable=SC2016 # What is in single quotes is for perl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/loom"

@@ -47,8 +47,10 @@
 //!   that catches the unwinding gets it again at its next suspension.
 //! - A greenlet never suspends while it is unwinding: in a destructor that runs because of a
 //!   panic or a kill, I/O and [`sleep`] block the thread, and a join fails.
+//! - An operation of [`sync`] that a kill or a timeout interrupts has not happened: no item, permit or wake-up
+//!   is lost.
 //! - When nothing can ever wake the code on a thread's own stack, it gets a [`Deadlock`] error that lists
-//!   who waits for what.
+//!   who waits for what; operations whose errors cannot say it panic with that report.
 //! - Overflowing a greenlet's stack ends the process with a message that names it.
 //! - When a thread ends (`main` included), its greenlets are killed.
 //!

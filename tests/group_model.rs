@@ -212,7 +212,7 @@ impl Course {
             }
             Act::Finish(which) => job(which).iter().for_each(Handle::unpark),
             Act::Panic(which) => {
-                for job in job(which) {
+                if let Some(job) = job(which) {
                     world.to_panic.lock().unwrap().push(job.id());
                     job.unpark();
                 }
@@ -220,25 +220,22 @@ impl Course {
             Act::Kill(which) => job(which).iter().for_each(Handle::kill),
             Act::Throw(which) => job(which).iter().for_each(|job| job.throw("thrown")),
             Act::Discard(which) => {
-                for job in job(which) {
-                    if world.pool.discard(&job) {
-                        world
-                            .jobs
-                            .lock()
-                            .unwrap()
-                            .retain(|other| other.id() != job.id());
-                        world.discarded.lock().unwrap().push(job);
-                    }
+                if let Some(job) = job(which)
+                    && world.pool.discard(&job)
+                {
+                    let mut jobs = world.jobs.lock().unwrap();
+                    jobs.retain(|other| other.id() != job.id());
+                    world.discarded.lock().unwrap().push(job);
                 }
             }
             Act::KillWaiting(which) => {
-                for one in waiting(self, which) {
+                if let Some(one) = waiting(self, which) {
                     self.hurried.push(one.id());
                     one.kill();
                 }
             }
             Act::ThrowAtWaiting(which) => {
-                for one in waiting(self, which) {
+                if let Some(one) = waiting(self, which) {
                     self.hurried.push(one.id());
                     one.throw("thrown");
                 }

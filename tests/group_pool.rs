@@ -107,7 +107,7 @@ fn slots_come_free_however_the_greenlet_ends() {
     thrown.throw("x");
     yield_now();
     assert_eq!(pool.free_count(), 4);
-    assert!(panics.join().map(|()| ()).unwrap_err().is_panic());
+    assert!(panics.join().unwrap_err().is_panic());
 }
 
 #[test]

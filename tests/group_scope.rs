@@ -112,7 +112,7 @@ fn children_spawn_children() {
 #[test]
 fn join_gives_values_that_borrow() {
     let _watchdog = watchdog();
-    let words = vec![String::from("one"), String::from("three")];
+    let words = [String::from("one"), String::from("three")];
     let longest = scope(|s| {
         let longest = s.spawn(|| words.iter().max_by_key(|word| word.len()).unwrap());
         let unfinished = s.spawn(|| ());
@@ -207,7 +207,7 @@ fn panic_of_a_joined_child_is_the_joiners() {
             yield_now();
             5
         });
-        let error = child.join().map(|()| ()).unwrap_err();
+        let error = child.join().unwrap_err();
         assert!(error.is_panic());
         assert!(error.to_string().ends_with("panicked: joined"), "{error}");
         assert_eq!(text(&*error.try_into_panic().unwrap()), "joined");
@@ -253,7 +253,6 @@ fn panic_in_the_body_kills_children_and_waits_for_them() {
                 panic!("the body");
             })
         }))
-        .map(|()| ())
         .unwrap_err();
         assert_eq!(text(&*raised), "the body");
         frame.touched.get()
@@ -409,7 +408,6 @@ fn nested_scopes_are_killed_from_the_outside() {
             panic!("outside");
         })
     }))
-    .map(|()| ())
     .unwrap_err();
     assert_eq!(text(&*raised), "outside");
     assert_eq!(frame.touched.get(), 1);
@@ -437,7 +435,6 @@ fn children_spawned_after_the_cancellation_never_start() {
             panic!("cancels");
         })
     }))
-    .map(|()| ())
     .unwrap_err();
     assert_eq!(text(&*raised), "cancels");
     assert_eq!((started.get(), dropped.get()), (0, 1));
@@ -475,7 +472,6 @@ fn captures_of_a_child_that_never_starts_are_dropped_before_the_frame_goes() {
             panic!("before it starts");
         })
     }))
-    .map(|()| ())
     .unwrap_err();
     assert_eq!(
         (text(&*raised), frame.touched.get()),

@@ -84,7 +84,9 @@ fn stress((sender, receiver): (Sender<Item>, Receiver<Item>)) {
             let receiver = receiver.clone();
             std::thread::spawn(move || {
                 let mut random = Random((seed ^ (number + 1) << 32) | 1);
-                (0..20).for_each(|_| drop(random.below(2)));
+                for _ in 0..20 {
+                    random.below(2);
+                }
                 let (greenlets, logs): (Vec<_>, Vec<_>) = (0..4)
                     .map(|index| {
                         let log = Log::default();

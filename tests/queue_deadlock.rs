@@ -52,7 +52,7 @@ fn the_report_lists_who_waits() {
         let stuck = [
             name("putter").spawn({
                 let queue = queue.clone();
-                move || drop(queue.put(2))
+                move || assert!(queue.put(2).is_ok())
             }),
             name("joiner").spawn({
                 let queue = queue.clone();
@@ -64,7 +64,7 @@ fn the_report_lists_who_waits() {
             }),
             name("getter").spawn({
                 let channel = channel.clone();
-                move || drop(channel.get())
+                move || assert!(channel.get().is_ok())
             }),
             name("chooser").spawn({
                 let sender = sender.clone();

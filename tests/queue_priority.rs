@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Compares by number, and does something else at it.
-struct Odd(u32, Option<OnDrop>);
+struct Odd(u32, #[expect(dead_code, reason = "dropped")] Option<OnDrop>);
 
 impl PartialEq for Odd {
     fn eq(&self, other: &Self) -> bool {

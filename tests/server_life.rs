@@ -315,7 +315,11 @@ fn another_thread_may_steer_it() {
         let first = request(addr);
         assert_answered(&first);
         remote.stop_accepting();
-        thread::sleep(WHILE);
+        // By the second answer the server's thread has heard of it.
+        for _ in 0..2 {
+            (&first).write_all(b"ping").unwrap();
+            assert_answered(&first);
+        }
         let second = request(addr);
         assert_not_answered(&second);
         remote.start_accepting();

@@ -90,11 +90,6 @@ pub(crate) fn raise_pending() {
     hub::current_control().raise();
 }
 
-/// Whether the greenlet belongs to the calling thread.
-pub(crate) fn is_of_this_thread(task: &TaskRef) -> bool {
-    task.is_of_this_thread()
-}
-
 /// Hits a scope of `task`, from any thread.
 pub(crate) fn hit_from_anywhere(task: &TaskRef, id: ScopeId) {
     if task.is_of_this_thread() {

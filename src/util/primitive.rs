@@ -2,7 +2,7 @@
 //!
 //! `core`'s own, under a name of ours. The crate in `tests/loom` compiles the same files of `src` (by
 //! `#[path]`) with another `util::primitive`, which is made of loom's types; so the code that is checked
-//! is the code that runs, and there is no `cfg(loom)` in it. A file that is listed in `tests/loom/src/lib.rs` takes
+//! is the code that runs, and there is no `cfg(loom)` in it. A file that `tests/loom` includes takes
 //! its atomics and cells from here, and names nothing that the crate there does not have.
 //!
 //! Rejected: `--cfg loom` for the whole crate (two thirds of it are context switches and system calls, which loom

@@ -5,6 +5,9 @@
 //! operations they run only if the program says so, so that kills hit those who have been served and
 //! do not know it yet.
 
+// Each test binary compiles this file for itself and uses a part of it.
+#![allow(dead_code)]
+
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -18,9 +18,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::crew::Crew;
-use super::group;
 use super::pool::{Pool, SPAWNING};
 use super::roster::Roster;
+use super::unbounded;
 use crate::scheduler::park::{self, ParkError, WaitReason};
 use crate::scheduler::waitable::{Readiness, Signal};
 use crate::scheduler::{Greenlet, JoinError, scoped};
@@ -133,7 +133,7 @@ impl<I: Iterator, F> Feed<I, F> {
             },
         };
         let (item, f) = (self.taken.take()?, self.f.clone());
-        Some(group::start(&self.crew, key, move || f(item)))
+        Some(unbounded::start(&self.crew, key, move || f(item)))
     }
 }
 

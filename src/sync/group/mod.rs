@@ -9,22 +9,22 @@
 //! | [`gather`] | waiting for many, and for one undisturbed |
 //! | [`crew`] | members, slots, and who waits for either: the core of the next two |
 //! | [`map`], [`imap`] | a greenlet for each item: all at once, and as an iterator |
-//! | [`group`], [`pool`] | greenlets that are joined and killed together, without and with a bound |
+//! | [`unbounded`], [`pool`] | greenlets that are joined and killed together, without and with a bound |
 
 mod children;
 mod crew;
 mod gather;
-mod group;
 mod imap;
 mod map;
 mod pool;
 mod roster;
 mod scope;
 mod task_group;
+mod unbounded;
 
 pub use gather::{AsCompleted, When, as_completed, gather, gather_settled, shield, wait_until};
-pub use group::Group;
 pub use imap::{IMap, IMapUnordered, Results};
 pub use pool::{Pool, PoolFull};
 pub use scope::{Scope, ScopedGreenlet, scope};
 pub use task_group::TaskGroup;
+pub use unbounded::Group;

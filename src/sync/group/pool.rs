@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::{Crew, Job};
-use super::group::{self, within};
 use super::roster::Key;
+use super::unbounded::{self, within};
 use crate::scheduler::{Greenlet, Handle, scoped, spawn_local};
 use crate::sync::waiter::deadline_in;
 
@@ -101,7 +101,7 @@ impl Pool {
         T: 'static,
     {
         let key = self.reserve();
-        group::start(&self.crew, key, f)
+        unbounded::start(&self.crew, key, f)
     }
 
     /// As [`Pool::spawn`], if a slot is free. Never waits.
@@ -122,7 +122,7 @@ impl Pool {
         T: Send + 'static,
     {
         match self.crew.try_reserve() {
-            Some(key) => Ok(group::start(&self.crew, key, f)),
+            Some(key) => Ok(unbounded::start(&self.crew, key, f)),
             None => Err(PoolFull(f)),
         }
     }
@@ -141,7 +141,7 @@ impl Pool {
         T: Send + 'static,
     {
         match self.reserve_timeout(limit) {
-            Some(key) => Ok(group::start(&self.crew, key, f)),
+            Some(key) => Ok(unbounded::start(&self.crew, key, f)),
             None => Err(PoolFull(f)),
         }
     }
@@ -156,7 +156,7 @@ impl Pool {
             return false;
         }
         let key = self.reserve();
-        group::adopt(&self.crew, key, &greenlet);
+        unbounded::adopt(&self.crew, key, &greenlet);
         true
     }
 
@@ -185,7 +185,7 @@ impl Pool {
             None if self.crew.contains(&scoped::current_task()) => return f(),
             None => self.reserve(),
         };
-        let job = group::start(&self.crew, key, f);
+        let job = unbounded::start(&self.crew, key, f);
         job.join().unwrap_or_else(|error| error.resume())
     }
 
@@ -200,7 +200,7 @@ impl Pool {
         T: Send + 'static,
     {
         if let Some(key) = self.crew.try_reserve() {
-            return group::start(&self.crew, key, f);
+            return unbounded::start(&self.crew, key, f);
         }
         let crew = self.crew.clone();
         spawn_local(move || {
@@ -219,7 +219,7 @@ impl Pool {
     /// # Panics
     /// As there.
     pub fn join(&self) {
-        group::join(&self.crew);
+        unbounded::join(&self.crew);
     }
 
     /// As [`Pool::join`], for no longer than `limit`; whether it was empty.
@@ -227,7 +227,7 @@ impl Pool {
     /// # Panics
     /// As [`Pool::join`].
     pub fn join_timeout(&self, limit: Duration) -> bool {
-        group::join_timeout(&self.crew, limit)
+        unbounded::join_timeout(&self.crew, limit)
     }
 
     /// Kills all greenlets of the pool, and waits until it is empty; see [`Group::kill`](crate::Group::kill).
@@ -235,7 +235,7 @@ impl Pool {
     /// # Panics
     /// As there.
     pub fn kill(&self) {
-        group::kill(&self.crew);
+        unbounded::kill(&self.crew);
     }
 
     /// As [`Pool::kill`], but waits for no longer than `limit`; whether it was empty.
@@ -243,7 +243,7 @@ impl Pool {
     /// # Panics
     /// As [`Pool::join`].
     pub fn kill_timeout(&self, limit: Duration) -> bool {
-        group::kill_timeout(&self.crew, limit)
+        unbounded::kill_timeout(&self.crew, limit)
     }
 
     /// Kills those who are members now, without waiting. A member that calls it unwinds at once.
@@ -298,7 +298,7 @@ impl Pool {
 
     /// The greenlets in the pool, in the order in which they came.
     pub fn handles(&self) -> Vec<Handle> {
-        group::handles(&self.crew)
+        unbounded::handles(&self.crew)
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// The process is aborted where children can neither be waited for nor left behind: if the scope is left in
 /// a raw greenlet that is dropped while the thread unwinds from a panic.
 ///
-/// ```compile_fail,E0597
+/// ```compile_fail,E0373
 /// rustlet::scope(|s| {
 ///     let local = 1;
 ///     s.spawn(|| println!("{local}")); // `local` is gone when the greenlet runs
@@ -93,6 +93,12 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// rustlet::scope(|s| {
 ///     s.spawn(|| count += 1);
 ///     s.spawn(|| count += 1); // two exclusive borrows
+/// });
+/// ```
+/// ```compile_fail,E0277
+/// let shared = std::rc::Rc::new(1);
+/// rustlet::scope(|s| {
+///     s.spawn(|| println!("{shared}")); // not Send: `spawn_local` takes it
 /// });
 /// ```
 #[track_caller]

@@ -103,6 +103,10 @@ macro_rules! select {
         $crate::select!(@code ($($list)+) ($crate::sync::select::expansion::Limit::Never;
             {::core::unreachable!("without a limit something is chosen")}))
     };
+    (@arm () ($limit:expr; $otherwise:block)) => {{
+        $crate::sync::select::expansion::choose(&mut [], $limit);
+        $otherwise
+    }};
     (@arm ($($list:tt)*) ($($limit:tt)+)) => {
         $crate::select!(@code ($($list)*) ($($limit)+))
     };

@@ -14,19 +14,7 @@
 //! Exactly one arm is chosen, and it alone does anything: no item is received or sent by the others, also if a kill
 //! or a [`timeout`](crate::timeout) ends the select. If several are ready one of them is chosen at
 //! random, each as likely as the others.
-//!
-//! # How it waits
-//! ```text
-//!   try all, in random order ──► one was ready: done
-//!   link a waiter at each ──► one has become ready: close the choice, unlink all, begin again
-//!   wait ──► another claims the choice for one of the waiters, under the lock of that thing: done
-//!            or a thing that only wakes is found ready: close the choice: done
-//!   unlink all
-//! ```
-//! All waiters are of one [`Choice`](super::waiter::Choice), which can be claimed or closed once. Whoever serves a
-//! waiter claims it first. A select claims nothing while it has a choice that is open itself, so no two can wait for
-//! each other.
-// Files: `wait` (the picture above), `exchanges` (arms that receive and send), `things` (arms that wait for an
+// Files: `wait` (how it waits), `exchanges` (arms that receive and send), `things` (arms that wait for an
 // event or an end), `macros`, `builder` (`Select`).
 
 mod builder;

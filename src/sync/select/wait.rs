@@ -1,4 +1,20 @@
-//! Choosing one of several arms: try all, link all, wait, unlink all. See [`super`].
+//! Choosing one of several arms.
+//!
+//! ```text
+//!   try all, in random order ──► one was ready: done
+//!   link a waiter at each ──► one has become ready: close the choice, unlink all, begin again
+//!   wait ──► another claims the choice for one of the waiters, under the lock of that thing: done
+//!            or a thing that only wakes is found ready: close the choice: done
+//!   unlink all
+//! ```
+//! All waiters are of one [`Choice`], which can be claimed or closed once. Whoever serves a
+//! waiter claims it first. A select claims nothing while it has a choice that is open itself, so no two can wait for
+//! each other.
+//!
+//! # Rejected
+//! A select that is told that something is ready and then tries: an item that is sent meanwhile can be taken by others, again and
+//! again, and a rendezvous of two selects has no one who tries second. Starting at a random arm and taking the next that is
+//! ready, instead of a random order: an arm behind two that are seldom ready is chosen three times as often.
 
 use core::cell::Cell;
 use std::sync::Arc;
