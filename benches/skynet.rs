@@ -233,7 +233,7 @@ fn run(variant: &str, levels: u32) -> Seen {
         .find(|(name, _)| *name == variant)
         .expect("a variant of the table");
     let leaves = CHILDREN.pow(levels);
-    let mut time = || {
+    let time = || {
         let start = clock::process_cpu();
         assert_eq!(tree(levels), leaves * (leaves - 1) / 2);
         (clock::process_cpu() - start).as_nanos() as f64 / leaves as f64

@@ -72,8 +72,6 @@ mutant waiter $waiter 'serves waiters that chose something else' 's/if !choice.c
 mutant waiter $waiter 'forgets to wake' 's/if let Some\(remote\) = self.0 \{\s*remote.unpark\(\);/if let Some(remote) = self.0 { let _ = remote;/'
 mutant waiter tests/loom/src/sync/waiter_model.rs 'hands over after granting' \
     's/(\/\/ SAFETY: loom checks it.\n\s*taker\s*\.item\s*\.with_mut\(.place. unsafe \{ \*place = Some\(item\) \}\);)\s*Some\(popped.grant\(1\)\)/let taker = taker as *const Taker; let wake_up = popped.grant(1); let taker = unsafe { &*taker }; $1 Some(wake_up)/'
-mutant waiter tests/loom/src/sync/waiter_model.rs 'leaves the queue without the lock' \
-    's/self.0.lock\(\).queue.remove\(waiter\)/unsafe { let queue: *mut WaitQueue = \&mut self.0.lock().queue; loom::thread::yield_now(); (*queue).remove(waiter) }/'
 
 permits=src/sync/permits.rs
 mutant permits $permits 'who gives up tells nobody' 's/(state.next_is_reserved = false;\s*)wake_up = state.tell_next\(\);/$1/'

@@ -444,8 +444,11 @@ fn children_spawned_after_the_cancellation_never_start() {
 fn a_value_that_nobody_joins_is_dropped_before_the_frame_goes() {
     let _watchdog = watchdog();
     let frame = Alive::new();
-    // Its destructor suspends, and then touches the frame.
-    scope(|s| drop(s.spawn_local(|| TouchLate(&frame))));
+    // Its destructor suspends, and then touches the frame, which waits for the younger one first.
+    scope(|s| {
+        drop(s.spawn_local(|| TouchLate(&frame)));
+        s.spawn(yield_now);
+    });
     assert_eq!(frame.touched.get(), 1);
     // The handle outlives its greenlet.
     scope(|s| {
@@ -463,6 +466,7 @@ fn captures_of_a_child_that_never_starts_are_dropped_before_the_frame_goes() {
     scope(|s| {
         let late = TouchLate(&frame);
         s.spawn_local(move || drop(late)).kill_nowait();
+        s.spawn(yield_now);
     });
     assert_eq!(frame.touched.get(), 1);
     let raised = catch_unwind(AssertUnwindSafe(|| {

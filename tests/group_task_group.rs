@@ -159,6 +159,20 @@ fn a_panic_kills_siblings_whether_joined_or_not_and_goes_before_errors() {
 }
 
 #[test]
+fn a_panic_of_a_task_with_a_handle_interrupts_the_body() {
+    let _watchdog = watchdog();
+    let raised = catch_unwind(AssertUnwindSafe(|| {
+        let _: Ended<()> = TaskGroup::run(|group| {
+            let _kept = group.spawn(|| -> Ended<()> { panic_any(6_u8) });
+            sleep(HOUR);
+            unreachable!("interrupted")
+        });
+    }))
+    .unwrap_err();
+    assert_eq!(raised.downcast_ref::<u8>(), Some(&6));
+}
+
+#[test]
 fn tasks_spawned_after_the_error_never_start() {
     let _watchdog = watchdog();
     let started = Cell::new(false);

@@ -204,25 +204,22 @@ fn a_loop_of_sends_lets_others_run() {
 #[test]
 fn the_yield_of_a_loop_loses_nothing_to_a_kill() {
     let _watchdog = support::watchdog();
-    for rounds in 100..140 {
-        let (sender, receiver) = unbounded();
-        let total = 300;
-        (0..total).for_each(|n| sender.try_send(n).unwrap());
-        let got = Counter::default();
-        let receiving = spawn_local({
-            let (receiver, got) = (receiver.clone(), got.clone());
-            move || {
-                // Out of step with the budget.
-                (0..rounds).for_each(|_| drop(rustlet::spawn(|| ())));
-                while receiver.recv().is_ok() {
-                    got.add();
-                }
+    let total = 300;
+    let (sender, receiver) = unbounded();
+    (0..total).for_each(|n| sender.try_send(n).unwrap());
+    let got = Counter::default();
+    let receiving = spawn_local({
+        let (receiver, got) = (receiver.clone(), got.clone());
+        move || {
+            while receiver.recv().is_ok() {
+                got.add();
             }
-        });
-        yield_now();
-        receiving.kill().unwrap();
-        assert_eq!(got.get() + receiver.len(), total);
-    }
+        }
+    });
+    yield_now();
+    assert!((1..total).contains(&got.get()));
+    receiving.kill().unwrap();
+    assert_eq!(got.get() + receiver.len(), total);
 }
 
 #[test]

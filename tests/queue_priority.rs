@@ -86,6 +86,23 @@ fn a_panic_loses_no_more_than_what_was_being_taken() {
 }
 
 #[test]
+fn what_was_being_taken_when_a_comparison_panicked_counts_as_done() {
+    let dropped = Counter::default();
+    let queue = PriorityQueue::new();
+    for number in 0..20 {
+        queue.put(Odd(number, Some(dropped.on_drop()))).unwrap();
+    }
+    queue.peek().unwrap(); // has sorted them
+    WHEN_COMPARING.set(panics);
+    assert!(catch_unwind(AssertUnwindSafe(|| queue.get())).is_err());
+    WHEN_COMPARING.set(|| ());
+    assert_eq!(dropped.get(), 1);
+    assert_eq!((queue.len(), queue.unfinished_tasks()), (19, 19));
+    queue.shutdown_now();
+    queue.join();
+}
+
+#[test]
 fn putting_does_not_compare() {
     WHEN_COMPARING.set(panics);
     let queue = PriorityQueue::new();

@@ -5,6 +5,7 @@ mod support;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustlet::queue::{Channel, LifoQueue, PriorityQueue, Queue};
@@ -224,6 +225,26 @@ fn other_things() {
 }
 
 #[test]
+fn told_in_vain_it_waits_on() {
+    let _watchdog = support::watchdog();
+    let semaphore = Arc::new(Semaphore::new(0));
+    let (_sender, receiver) = mpmc::bounded::<u8>(0);
+    let selecting = spawn({
+        let semaphore = semaphore.clone();
+        move || select! { wait(semaphore) => 1, recv(receiver) -> _ => 2 }
+    });
+    yield_now();
+    for _ in 0..3 {
+        semaphore.release();
+        semaphore.try_acquire().expect("it is free").forget();
+        yield_now(); // it looks, and finds nothing
+        assert!(!selecting.is_finished());
+    }
+    semaphore.release();
+    assert_eq!(selecting.join().unwrap(), 1);
+}
+
+#[test]
 fn code_of_arms_may_leave() {
     fn early(receiver: &mpmc::Receiver<u8>) -> Result<u8, RecvError> {
         loop {
@@ -334,19 +355,19 @@ fn each_of_two_ready_arms_is_chosen_as_often() {
     }
     let counts = share(10_000, || select! { recv(a) -> _ => 0, recv(b) -> _ => 1 });
     assert!((4_000..=6_000).contains(&counts[0]), "{counts:?}");
-    // Not so if the next after a random one were taken: `b` would get two of three.
+    // Not so if it were the next after a random one: three of four then.
     let set = Event::new();
     set.set();
     let counts = share(10_000, || {
         Select::new()
             .wait(&set, || 0)
             .recv(&never, |_| 1)
-            .wait(&set, || 2)
-            .recv(&never, |_| 3)
+            .recv(&never, |_| 2)
+            .wait(&set, || 3)
             .run()
     });
     assert!((4_000..=6_000).contains(&counts[0]), "{counts:?}");
-    assert_eq!((counts[1], counts[3]), (0, 0));
+    assert_eq!((counts[1], counts[2]), (0, 0));
 }
 
 #[test]
@@ -472,4 +493,77 @@ fn threads() {
         .map(|thread| thread.join().unwrap())
         .sum();
     assert_eq!(sum, EACH * (EACH - 1));
+}
+
+/// One arm is told, another is granted, by another thread at any time: never both.
+#[test]
+fn told_and_granted_at_once() {
+    let _watchdog = support::watchdog_of(Duration::from_secs(300));
+    let (sender, receiver) = mpmc::bounded(0);
+    let semaphore = Arc::new(Semaphore::new(0));
+    let other = std::thread::spawn({
+        let semaphore = semaphore.clone();
+        move || {
+            let mut sent = 0;
+            for round in 0..30_000_u32 {
+                if semaphore.available_permits() == 0 {
+                    semaphore.release();
+                }
+                // It wakes up, and has looked or not when the item comes.
+                (0..round.wrapping_mul(0x9E37_79B9) >> 22).for_each(|_| std::hint::spin_loop());
+                sent += usize::from(sender.try_send(()).is_ok());
+            }
+            sent
+        }
+    });
+    let idle: Vec<_> = (0..30).map(|_| Semaphore::new(0)).collect();
+    let mut received = 0;
+    loop {
+        let mut select = Select::new().wait(&*semaphore, || None);
+        for semaphore in &idle {
+            select = select.wait(semaphore, || unreachable!());
+        }
+        match select.recv(&receiver, Some).run() {
+            None => semaphore
+                .try_acquire()
+                .expect("nobody else takes them")
+                .forget(),
+            Some(Ok(())) => received += 1,
+            Some(Err(_)) => break,
+        }
+    }
+    assert_eq!(other.join().unwrap(), received);
+}
+
+/// Two selects that begin at the same time, on two threads: whoever links second finds the other.
+#[test]
+fn two_threads_meet() {
+    let _watchdog = support::watchdog_of(Duration::from_secs(300));
+    const ROUNDS: usize = 20_000;
+    fn together(arrived: &AtomicUsize, round: usize) {
+        arrived.fetch_add(1, Ordering::SeqCst);
+        let mut spins = 0;
+        while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
+            spins += 1;
+            if spins % 1000 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    }
+    let (sender, receiver) = mpmc::bounded(0);
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let other = std::thread::spawn({
+        let arrived = arrived.clone();
+        move || {
+            for round in 0..ROUNDS {
+                together(&arrived, round);
+                select! { send(sender, round) -> result => result.unwrap() }
+            }
+        }
+    });
+    for round in 0..ROUNDS {
+        together(&arrived, round);
+        select! { recv(receiver) -> item => assert_eq!(item, Ok(round)) }
+    }
+    other.join().unwrap();
 }

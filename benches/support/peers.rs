@@ -4,6 +4,8 @@
 //! turns (A B C, A B C, …), so that a neighbour who wakes up in the middle disturbs all of them alike; the table
 //! has the medians, and the lowest in brackets: on a machine with other jobs the distance between them is the noise.
 //! Times are CPU time of the process: a peer may have threads of its own.
+//!
+//! `--rounds N` is how often; `--only WORDS` leaves out the rows whose name has not these words in it, for a profiler.
 
 use std::future::Future;
 use std::time::Duration;
@@ -55,7 +57,11 @@ impl Table {
         }
     }
 
+    /// Runs the contenders, unless `--only` is about others.
     pub(crate) fn row(&mut self, what: &str, rounds: usize, contenders: &mut [Contender<'_>]) {
+        if arguments::value::<String>("--only").is_some_and(|only| !what.contains(&only)) {
+            return;
+        }
         let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
         for _ in 0..rounds {
             for (times, contender) in times.iter_mut().zip(contenders.iter_mut()) {
@@ -69,7 +75,11 @@ impl Table {
         self.rows.push((what.to_owned(), cells.collect()));
     }
 
+    /// Prints it, unless it has no rows.
     pub(crate) fn print(&self) {
+        if self.rows.is_empty() {
+            return;
+        }
         let mut names: Vec<&str> = Vec::new();
         for (name, ..) in self.rows.iter().flat_map(|(_, cells)| cells) {
             if !names.contains(name) {

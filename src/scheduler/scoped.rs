@@ -80,6 +80,13 @@ pub(crate) fn wait_for_end(task: &TaskRef, interrupts: Interrupts) -> Result<(),
     result
 }
 
+/// Has `f` called with each greenlet that is done though its closure was neither run to its end nor dropped: it got
+/// no stack, or was abandoned at the end of its thread. On the hub's loop: `f` must not wait. The first of several
+/// calls counts.
+pub(crate) fn when_lost(f: fn(&TaskRef)) {
+    super::task::when_lost(f);
+}
+
 /// The running code.
 pub(crate) fn current_task() -> TaskRef {
     hub::current_control().task.clone()

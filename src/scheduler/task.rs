@@ -33,7 +33,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::cells::Cells;
 use super::control::Control;
@@ -123,6 +123,13 @@ pub(crate) struct Header {
 
 /// A task with a closure and a value of two words or so is to fit a cell.
 const _: () = assert!(size_of::<Header>() <= 104);
+
+/// See [`super::scoped::when_lost`].
+static WHEN_LOST: OnceLock<fn(&TaskRef)> = OnceLock::new();
+
+pub(super) fn when_lost(f: fn(&TaskRef)) {
+    let _ = WHEN_LOST.set(f);
+}
 
 /// How a greenlet ended without a value.
 #[derive(Debug)]
@@ -267,6 +274,9 @@ impl TaskRef {
     pub(super) unsafe fn fail(&self, failure: Failure) {
         // SAFETY: the vtable fits the allocation; the rest is the caller's promise.
         unsafe { (self.vtable.fail)(self.0, failure) }
+        if let Some(tell) = WHEN_LOST.get() {
+            tell(self);
+        }
     }
 
     /// Takes the outcome, and gives up this reference; a failure comes with it, to be told of.
@@ -483,7 +493,11 @@ impl Header {
     /// # Safety
     /// As [`Header::tell`].
     #[cold]
-    pub(super) unsafe fn end_unwound(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) -> Failure {
+    pub(super) unsafe fn end_unwound(
+        &self,
+        task: NonNull<Header>,
+        payload: Box<dyn Any + Send>,
+    ) -> Failure {
         if payload.is::<Killed>() {
             return Failure::Killed;
         }

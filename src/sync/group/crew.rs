@@ -12,12 +12,14 @@
 //! A member that is discarded keeps its place, empty, until it ends: its key must not be used again before.
 //!
 //! # Not chosen
-//! Registering with the task's end instead. It is told of the end a little later, and also of greenlets that get no
-//! stack (whose closure is leaked, and their place with it); but it costs two more atomic operations and, for members that
-//! are joined too, an allocation: as much as the rest of a spawn.
+//! Registering with the task's end instead. It is told of the end a little later, and it costs two more atomic
+//! operations and, for members that are joined too, an allocation: as much as the rest of a spawn. But it would be told
+//! also of greenlets that get no stack, or are abandoned at the end of their thread, whose closures are leaked and
+//! their places with them. Such ends are rare, so all crews are asked then ([`lost`]).
 #![allow(unsafe_code)] // Links waiters, which are on the stack of the code that waits.
 
 use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::roster::{Key, Roster};
 use crate::scheduler::park::WaitReason;
@@ -98,8 +100,47 @@ impl<F, C: Deref<Target = Crew>> Job<F, C> {
     }
 }
 
+/// All crews that outlive a frame, to be told of members that are lost.
+struct Crews {
+    all: Vec<Weak<Crew>>,
+    /// How many make it worth looking for those that are gone.
+    sweep_at: usize,
+}
+
+static CREWS: Mutex<Crews> = Mutex::new(Crews {
+    all: Vec::new(),
+    sweep_at: 64,
+});
+
+/// A greenlet is done without its closure having run to its end or been dropped: it may be a member somewhere.
+fn lost(task: &TaskRef) {
+    let crews = CREWS.lock().unwrap_or_else(PoisonError::into_inner);
+    let all: Vec<_> = crews.all.iter().filter_map(Weak::upgrade).collect();
+    drop(crews);
+    for crew in all {
+        let key = crew.state.lock().find(task);
+        if let Some(key) = key {
+            crew.leave(key);
+        }
+    }
+}
+
 impl Crew {
     pub(super) const UNLIMITED: usize = usize::MAX;
+
+    /// A crew for a group or a pool.
+    pub(super) fn shared(limit: usize) -> Arc<Self> {
+        let crew = Arc::new(Crew::new(limit));
+        scoped::when_lost(lost);
+        let mut crews = CREWS.lock().unwrap_or_else(PoisonError::into_inner);
+        if crews.all.len() >= crews.sweep_at {
+            crews.all.retain(|crew| crew.strong_count() > 0);
+            crews.sweep_at = 2 * crews.all.len() + 64;
+        }
+        crews.all.push(Arc::downgrade(&crew));
+        drop(crews);
+        crew
+    }
 
     pub(super) fn new(limit: usize) -> Self {
         Crew {

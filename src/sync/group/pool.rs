@@ -40,7 +40,7 @@ impl Pool {
     /// A pool for `size` greenlets at a time. In a pool of 0 spawning waits for ever, as in gevent.
     pub fn new(size: usize) -> Self {
         Pool {
-            crew: Arc::new(Crew::new(size)),
+            crew: Crew::shared(size),
         }
     }
 

@@ -27,14 +27,15 @@ pub(super) const KILLING: &str = "killing a group";
 /// let sum: i32 = squares.into_iter().map(|greenlet| greenlet.join().unwrap()).sum();
 /// assert_eq!(sum, 14);
 /// ```
-#[derive(Default)]
 pub struct Group {
     crew: Arc<Crew>,
 }
 
-impl Default for Crew {
+impl Default for Group {
     fn default() -> Self {
-        Crew::new(Crew::UNLIMITED)
+        Group {
+            crew: Crew::shared(Crew::UNLIMITED),
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! # Deadlock reports
 //! Who waits for an item waits, probably, for whoever put one last. That is noted where somebody waits or is
-//! handed an item, and not where items go through the store: it would cost as much as the rest.
+//! handed an item, not where items go through the store: it would cost as much as the rest.
 //!
 //! # Rejected
 //! A lock-free ring: it needs a lock for its waiters as well, three atomic operations instead of one, and
@@ -21,7 +21,7 @@
 use super::slot::Slot;
 use super::state::{State, Step};
 use crate::scheduler::park::{Holder, WaitReason};
-use crate::scheduler::{hub, yield_now};
+use crate::scheduler::{hub, sleeper, yield_now};
 use crate::sync::waiter::Waiter;
 use crate::sys::short_lock::{ShortGuard, ShortLock};
 
@@ -175,6 +175,16 @@ pub(in crate::sync) fn begin(may_wait: bool) {
         // A plain thread, which gets its hub now and not under the lock.
         None if may_wait => drop(hub::get()),
         None => {}
+    }
+}
+
+/// Notes that the running code waits, to get or put next. It does not wait for itself, whatever it did last.
+#[inline(always)]
+pub(super) fn note_waiting(mine: &Holder, theirs: &Holder) {
+    let me = sleeper::current_key();
+    mine.set(me);
+    if theirs.get() == me {
+        theirs.set(0);
     }
 }
 

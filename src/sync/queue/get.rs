@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use super::blocks::{Fifo, Lifo};
-use super::exchange::{Exchange, Mode, Nothing, Order, Side, begin, wait_a_moment};
+use super::exchange::{Exchange, Mode, Nothing, Order, Side, begin, note_waiting, wait_a_moment};
 use super::slot::{DONE, Slot};
 use super::state::{State, Step};
-use crate::scheduler::sleeper;
 use crate::sync::waiter::{Waiter, deadline_in};
 use crate::sys::short_lock::ShortGuard;
 use crate::timer::Deadline;
@@ -91,7 +90,7 @@ impl<T, O: Order<T>> Exchange<T, O> {
                 // SAFETY: the slot is new; its frame waits next, and withdraws it if the wait ends otherwise.
                 unsafe { state.getters.push(slot.enlist(Waiter::new())) };
                 drop(state);
-                self.last_getter.set(sleeper::current_key());
+                note_waiting(&self.last_getter, &self.last_putter);
                 Step::Queued
             }
         }

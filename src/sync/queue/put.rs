@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::exchange::{Exchange, Order, Refused, Side, begin};
+use super::exchange::{Exchange, Order, Refused, Side, begin, note_waiting};
 use super::slot::{DONE, Slot};
 use super::state::{State, Step};
 use crate::scheduler::park::WaitReason;
@@ -93,7 +93,7 @@ impl<T, O: Order<T>> Exchange<T, O> {
                 // SAFETY: the slot is new; its frame waits next, and withdraws it if the wait ends otherwise.
                 unsafe { state.putters.push(slot.enlist(Waiter::new())) };
                 drop(state);
-                self.last_putter.set(sleeper::current_key());
+                note_waiting(&self.last_putter, &self.last_getter);
                 Step::Queued
             }
             Err(step) => step,

@@ -145,6 +145,10 @@ impl Holder {
         Holder(AtomicU64::new(0))
     }
 
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set(&self, key: u64) {
         self.0.store(key, Ordering::Relaxed);
     }

@@ -17,9 +17,62 @@
 
 use std::sync::OnceLock;
 
-pub(crate) use loom::cell::Cell;
 pub(crate) use loom::hint;
 pub(crate) use std::sync::atomic::Ordering;
+
+/// A cell whose accesses loom has to find ordered.
+pub(crate) struct Cell<T> {
+    value: std::cell::Cell<T>,
+    watch: OnceLock<loom::cell::UnsafeCell<()>>,
+}
+
+impl<T> Cell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Cell {
+            value: std::cell::Cell::new(value),
+            watch: OnceLock::new(),
+        }
+    }
+
+    #[track_caller]
+    fn written(&self) -> &std::cell::Cell<T> {
+        self.watch.get_or_init(Default::default).with_mut(|_| ());
+        &self.value
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self) -> T
+    where
+        T: Copy,
+    {
+        self.watch.get_or_init(Default::default).with(|_| ());
+        self.value.get()
+    }
+
+    #[track_caller]
+    pub(crate) fn set(&self, value: T) {
+        self.written().set(value);
+    }
+
+    #[track_caller]
+    pub(crate) fn replace(&self, value: T) -> T {
+        self.written().replace(value)
+    }
+
+    #[track_caller]
+    pub(crate) fn take(&self) -> T
+    where
+        T: Default,
+    {
+        self.written().take()
+    }
+}
+
+impl<T> std::fmt::Debug for Cell<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cell")
+    }
+}
 
 fn fence_if_needed(order: Ordering) {
     if order == Ordering::SeqCst {
