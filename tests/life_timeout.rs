@@ -58,10 +58,7 @@ fn each_of_many_scopes_stops_its_own_frame() {
             return 0;
         };
         let limit = if first == 0 { SHORT } else { HOUR };
-        match timeout(limit, || nest(rest)) {
-            Ok(hits) => hits,
-            Err(_) => 1,
-        }
+        timeout(limit, || nest(rest)).unwrap_or(1)
     }
     let _watchdog = support::watchdog();
     // Every pattern of five limits, short (0) or long (1), each in a greenlet.

@@ -12,7 +12,7 @@
 //!
 //! A link that is added after the end is queued at once, and so after those that came before. If the hub belongs to
 //! another thread it goes there through the inbox as a greenlet that has yet to start
-//! ([`super::remote`]); if that thread has ended, it runs on the caller's.
+//! (through its [`super::inbox`]); if that thread has ended, it runs on the caller's.
 //!
 //! When a thread ends, its greenlets are killed, which does not spare their links: each is started, and killed
 //! where it first waits.

@@ -292,7 +292,7 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
 }
 
 /// Declares greenlet-locals: statics of which each greenlet, and the code on each thread's own stack, has a
-/// value of its own, made when it first asks. See [`LocalKey`](crate::LocalKey).
+/// value of its own, made when it first asks. See [`LocalKey`].
 ///
 /// A greenlet's values are dropped when it has ended, on its stack, before those who wait for it
 /// are told.

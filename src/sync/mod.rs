@@ -1,18 +1,40 @@
 //! Synchronisation between greenlets, of one hub or of several, and OS threads.
 //!
-//! | file | one idea |
+//! | for | there is |
 //! |---|---|
-//! | [`waiter`] | waiting in a queue, so that nothing is lost |
-//! | [`permits`] | the core of locks and semaphores: who gets a permit |
-//! | [`rw_permits`] | the core of read-write locks |
-//! | [`poison`] | what locks remember of panics |
-//! | [`observers`] | waiting for one of several things: the things' side |
-//! | [`result_links`] | what is called when an asynchronous result is set |
-//! | [`mutex`], [`rwlock`], [`reentrant_mutex`], [`condvar`], [`barrier`], [`once`], [`once_lock`], [`lazy_lock`] | std's |
-//! | [`semaphore`], [`bounded_semaphore`], [`event`], [`async_result`], [`wait_group`] | gevent's and Go's |
-//! | [`queue`], [`mpmc`] | items change hands |
-//! | [`select`] | waiting for one of several things |
-//! | [`group`] | groups, pools, scopes: several greenlets as one thing |
+//! | values in common | [`Mutex`], [`RwLock`], [`ReentrantMutex`], [`OnceLock`], [`LazyLock`] |
+//! | things that happen | [`Event`], [`AsyncResult`], [`Condvar`], [`Once`], [`Barrier`], [`WaitGroup`] |
+//! | bounds | [`Semaphore`], [`BoundedSemaphore`] |
+//! | items that change hands | [`mpmc`], [`crate::queue`] |
+//! | whichever comes first | [`crate::select!`], [`Select`], [`crate::iwait`] |
+//!
+//! What has a twin in std has its name, methods, guards and errors. None of it can be cloned: share it by reference
+//! (in a [`crate::scope`]) or in an `Arc`. A thread that has no greenlets may use it too.
+//!
+//! # Waiting
+//! Whoever waits lets the other greenlets of its thread run. Each wait has a form with a time limit,
+//! and [`crate::timeout`], [`crate::Greenlet::kill`] and [`crate::Greenlet::throw`] end any of them. An operation that is
+//! ended so has not happened; if it was granted at the same moment it succeeds, and the interruption is raised at
+//! the next suspension. So no item, permit or wake-up is lost.
+//!
+//! Waiters are served in the order in which they came. Of a lock or semaphore that is given back, running code may be
+//! quicker than the waiter that is woken for it; once: that waiter is handed it the next time.
+//!
+//! What gives something back (unlocking, `release`, `set`, dropping a guard) never waits.
+//!
+//! # Where a wait is impossible
+//! In a destructor that runs because of a panic or a kill a greenlet cannot be suspended, and on a thread's own stack
+//! a wait may be for something that nothing can bring about. Operations whose errors cannot say so panic then, with a text
+//! that does; each lists it under "Panics".
+
+// | file | one idea |
+// |---|---|
+// | waiter | waiting in a queue, so that nothing is lost |
+// | permits, rw_permits | the cores of locks and semaphores, and of read-write locks: who gets a permit |
+// | poison | what locks remember of panics |
+// | observers | waiting for one of several things: the things' side |
+// | result_links | what is called when an asynchronous result is set |
+// | queue, mpmc, select, group | directories with heads of their own; the others have the names of their types |
 
 mod async_result;
 mod barrier;

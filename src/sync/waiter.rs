@@ -178,12 +178,6 @@ impl Waiter {
         self.linked.get()
     }
 
-    /// Makes a waiter that has been granted something, and has left its queue, wait again.
-    pub(crate) fn reset(&self) {
-        debug_assert!(!self.linked.get());
-        self.granted.store(0, Ordering::Relaxed);
-    }
-
     /// Waits until it is granted.
     ///
     /// `cancel` takes it out of its queue, under the lock, and says whether it was there. If it was and

@@ -72,12 +72,8 @@ impl<T> ShortLock<T> {
         }
     }
 
-    /// The value, when nobody else can have the lock.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
-
     /// The value.
+    #[cfg(test)]
     pub(crate) fn into_inner(self) -> T {
         self.value.into_inner()
     }

@@ -2,7 +2,7 @@
 //!
 //! Who waits for all of many greenlets waits for one after the other: each is looked at once, and
 //! registered with at most once, so that a hundred thousand cost no more each than one.
-//! Waiting for whichever comes first is [`super::iwait`].
+//! Waiting for whichever comes first is [`super::iwait()`].
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@
 //! Children borrow from frames that lie below this one. It does not return, nor unwind further, before the list of
 //! children is empty:
 //! - A child enters the list before it exists, and leaves it when it has dropped its closure and its
-//!   value ([`super::scope`]), or never runs again: it is done without having left the list only if it got no stack,
+//!   value ([`mod@super::scope`]), or never runs again: it is done without having left the list only if it got no stack,
 //!   or was abandoned at the end of its thread. What it holds is leaked then, and never touched.
 //! - The body is run under `catch_unwind`: whatever unwinds it stops here and goes on when the list is empty. So the
 //!   wait is not one of a destructor, in which a greenlet cannot be suspended.

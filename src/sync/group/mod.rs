@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`roster`] | a list that any member leaves in constant time |
 //! | [`children`] | a frame that sees its children out, whatever happens |
-//! | [`scope`] | greenlets that borrow |
+//! | [`mod@scope`] | greenlets that borrow |
 //! | [`task_group`] | a scope of results: the first error ends all |
-//! | [`gather`] | waiting for many, and for one undisturbed |
+//! | [`mod@gather`] | waiting for many, and for one undisturbed |
 //! | [`crew`] | members, slots, and who waits for either: the core of the next two |
 //! | [`map`], [`imap`] | a greenlet for each item: all at once, and as an iterator |
 //! | [`unbounded`], [`pool`] | greenlets that are joined and killed together, without and with a bound |

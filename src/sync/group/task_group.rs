@@ -1,6 +1,6 @@
 //! [`TaskGroup`]: a scope whose greenlets return `Result`s, of which the first error ends all.
 //!
-//! What asyncio's `TaskGroup` and Go's `errgroup` do, on [`super::scope`]: errors are values here and travel beside
+//! What asyncio's `TaskGroup` and Go's `errgroup` do, on [`mod@super::scope`]: errors are values here and travel beside
 //! panics, which go the scope's way.
 
 use std::fmt;
