@@ -44,7 +44,13 @@ pub(crate) fn rounds(default: usize) -> usize {
 pub(crate) struct Table {
     what: &'static str,
     operations: f64,
-    rows: Vec<(String, Vec<(&'static str, f64, f64)>)>,
+    rows: Vec<(String, Vec<Cell>)>,
+}
+
+struct Cell {
+    contender: &'static str,
+    median: f64,
+    best: f64,
 }
 
 impl Table {
@@ -70,7 +76,11 @@ impl Table {
         }
         let cells = contenders.iter().zip(times).map(|(contender, times)| {
             let best = times.iter().copied().fold(f64::INFINITY, f64::min);
-            (contender.name, median(times), best)
+            Cell {
+                contender: contender.name,
+                median: median(times),
+                best,
+            }
         });
         self.rows.push((what.to_owned(), cells.collect()));
     }
@@ -81,9 +91,9 @@ impl Table {
             return;
         }
         let mut names: Vec<&str> = Vec::new();
-        for (name, ..) in self.rows.iter().flat_map(|(_, cells)| cells) {
-            if !names.contains(name) {
-                names.push(name);
+        for cell in self.rows.iter().flat_map(|(_, cells)| cells) {
+            if !names.contains(&cell.contender) {
+                names.push(cell.contender);
             }
         }
         let mut table = comfy_table::Table::new();
@@ -91,10 +101,10 @@ impl Table {
             .load_preset(presets::ASCII_MARKDOWN)
             .set_header([self.what].into_iter().chain(names.iter().copied()));
         for (what, cells) in &self.rows {
-            let figures = names.iter().map(|wanted| {
-                let cell = cells.iter().find(|(name, ..)| name == wanted);
-                cell.map_or("–".into(), |(_, median, best)| {
-                    format!("{median:.1} ({best:.1})")
+            let figures = names.iter().map(|name| {
+                let cell = cells.iter().find(|cell| cell.contender == *name);
+                cell.map_or("–".into(), |cell| {
+                    format!("{:.1} ({:.1})", cell.median, cell.best)
                 })
             });
             table.add_row([what.clone()].into_iter().chain(figures));
