@@ -7,7 +7,7 @@
 //!
 //! Who is known: the holder of a lock, the greenlet that is joined, and whoever used the other side of a queue
 //! last. The latter is a guess, so a ring with such a wait in it is called probable
-//! ([`Cycle::is_certain`]).
+//! ([`Cycle::is_certain`]): a client and a server that exchange messages and wait for the next look just so.
 //!
 //! ```
 //! use rustlet::sync::Mutex;
