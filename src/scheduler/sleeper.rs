@@ -32,6 +32,12 @@ impl Sleeper {
         }
     }
 
+    /// What [`current_key`] gives the code that this is.
+    #[inline(always)]
+    pub(crate) fn key(&self) -> u64 {
+        self.control.addr().get() as u64
+    }
+
     /// Leaves the token, if this is code of the calling thread; otherwise returns what
     /// [`Remote::unpark`] does the same with.
     ///

@@ -163,6 +163,12 @@ impl Waiter {
         }
     }
 
+    /// What names its code ([`Sleeper::key`]).
+    #[inline(always)]
+    pub(crate) fn key(&self) -> u64 {
+        self.sleeper.key()
+    }
+
     /// What it was granted, if it was.
     #[inline(always)]
     pub(crate) fn granted(&self) -> Option<u32> {

@@ -21,7 +21,7 @@
 use super::slot::Slot;
 use super::state::{State, Step};
 use crate::scheduler::park::{Holder, WaitReason};
-use crate::scheduler::{hub, sleeper, yield_now};
+use crate::scheduler::{hub, yield_now};
 use crate::sync::waiter::Waiter;
 use crate::sys::short_lock::{ShortGuard, ShortLock};
 
@@ -178,10 +178,9 @@ pub(in crate::sync) fn begin(may_wait: bool) {
     }
 }
 
-/// Notes that the running code waits, to get or put next. It does not wait for itself, whatever it did last.
+/// Notes that the code named `me` waits, to get or put next. It does not wait for itself, whatever it did last.
 #[inline(always)]
-pub(super) fn note_waiting(mine: &Holder, theirs: &Holder) {
-    let me = sleeper::current_key();
+pub(super) fn note_waiting(me: u64, mine: &Holder, theirs: &Holder) {
     mine.set(me);
     if theirs.get() == me {
         theirs.set(0);

@@ -88,9 +88,12 @@ impl<T, O: Order<T>> Exchange<T, O> {
             (Mode::Now, true, _) => Step::Busy,
             (Mode::Wait, ..) => {
                 // SAFETY: the slot is new; its frame waits next, and withdraws it if the wait ends otherwise.
-                unsafe { state.getters.push(slot.enlist(Waiter::new())) };
+                let waiter = unsafe { slot.enlist(Waiter::new()) };
+                // SAFETY: as above.
+                unsafe { state.getters.push(waiter) };
+                let me = waiter.key();
                 drop(state);
-                note_waiting(&self.last_getter, &self.last_putter);
+                note_waiting(me, &self.last_getter, &self.last_putter);
                 Step::Queued
             }
         }

@@ -91,9 +91,12 @@ impl<T, O: Order<T>> Exchange<T, O> {
             }
             Err(Step::NotNow) => {
                 // SAFETY: the slot is new; its frame waits next, and withdraws it if the wait ends otherwise.
-                unsafe { state.putters.push(slot.enlist(Waiter::new())) };
+                let waiter = unsafe { slot.enlist(Waiter::new()) };
+                // SAFETY: as above.
+                unsafe { state.putters.push(waiter) };
+                let me = waiter.key();
                 drop(state);
-                note_waiting(&self.last_putter, &self.last_getter);
+                note_waiting(me, &self.last_putter, &self.last_getter);
                 Step::Queued
             }
             Err(step) => step,

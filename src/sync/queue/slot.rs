@@ -5,11 +5,12 @@
 //! before the waiter is granted. So nothing is ever on the way: an item is in a store or in one frame.
 #![allow(unsafe_code)] // A slot is found again from the waiter that it begins with.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr;
 
 use crate::sync::waiter::Waiter;
+use crate::util::primitive::Cell;
 
 /// What waiters are granted: the item has changed hands.
 pub(in crate::sync) const DONE: u32 = 1;

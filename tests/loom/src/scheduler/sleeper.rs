@@ -12,6 +12,10 @@ impl Sleeper {
         Sleeper(Box::leak(Box::new(park::current())))
     }
 
+    pub(crate) fn key(&self) -> u64 {
+        current_key()
+    }
+
     /// # Safety
     /// The wait that this was made for has not ended, and cannot before this returns. Loom checks it:
     /// [`park::wait_is_over`].
