@@ -286,7 +286,9 @@ fn kill_ends_all_and_those_who_wait_for_slots_go_on() {
 #[test]
 fn main_gets_a_deadlock_when_no_slot_can_come_free() {
     if support::emulated() {
-        println!("not run: the emulator has a thread of its own in this process, which could spawn");
+        println!(
+            "not run: the emulator has a thread of its own in this process, which could spawn"
+        );
         return;
     }
     if !support::is_child() {

@@ -9,15 +9,20 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustlet::{Greenlet, Handle, Waitable, iwait, joinall, killall, sleep, spawn, wait, yield_now};
+use rustlet::{
+    Greenlet, Handle, Waitable, iwait, joinall, killall, sleep, sleep_until, spawn, wait, yield_now,
+};
 use support::Counter;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(5);
 
+/// Ends `millis` after this call, and not after its first run: those of one list so end in their order on a slow
+/// machine too.
 fn after(millis: u64) -> Greenlet<u64> {
+    let at = Instant::now() + Duration::from_millis(millis);
     spawn(move || {
-        sleep(Duration::from_millis(millis));
+        sleep_until(at);
         millis
     })
 }
