@@ -118,7 +118,8 @@ fn iwait_yields_in_the_order_of_ends() {
     finished.wait().unwrap();
     let failed = spawn(|| panic!("on purpose"));
     let (failed_id, finished_id) = (failed.id(), finished.id());
-    let all = vec![after(20), after(10), failed, finished];
+    // Far apart: printing the panic takes its time.
+    let all = vec![after(2000), after(1000), failed, finished];
     let mut order = iwait(all);
     assert_eq!(
         order.next().unwrap().id(),
@@ -128,9 +129,9 @@ fn iwait_yields_in_the_order_of_ends() {
     let next = order.next().unwrap();
     assert_eq!(next.id(), failed_id);
     assert!(next.join().unwrap_err().is_panic());
-    assert_eq!(order.next().unwrap().join().unwrap(), 10);
+    assert_eq!(order.next().unwrap().join().unwrap(), 1000);
     assert_eq!(order.size_hint(), (0, Some(1)));
-    assert_eq!(order.next().unwrap().join().unwrap(), 20);
+    assert_eq!(order.next().unwrap().join().unwrap(), 2000);
     assert!(order.next().is_none());
     assert!(order.next().is_none());
 }
