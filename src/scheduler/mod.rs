@@ -20,6 +20,7 @@
 //! | [`scoped`] | greenlets that borrow from a frame which waits for them |
 //! | [`inbox`], [`bell`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |
+//! | [`reason`] | why a greenlet waits, and who could end that |
 //! | [`waits`] | who waits for whom, and cycles of that |
 //! | [`builder`], [`greenlet`], [`handle`], [`join_error`], [`deadlock`] | the public face |
 //!
@@ -45,6 +46,7 @@ mod link;
 mod local;
 pub(crate) mod park;
 mod queue;
+mod reason;
 mod report;
 pub(crate) mod scoped;
 mod side;
