@@ -11,7 +11,8 @@
 //! all of them take. Between turns the hub empties its inbox,
 //! and, if the queue is empty or some 25 µs have passed since it last did, fires the timers that are due and
 //! polls descriptors without blocking: nothing starves, and ten greenlets that do nothing but yield do not
-//! pay for a system call every hundred nanoseconds. If the queue is empty it blocks, for as long
+//! pay for a system call every hundred nanoseconds. Turns of a few entries, as two greenlets make that wake each other, follow
+//! each other without even a look at the clock, up to sixteen entries. If the queue is empty it blocks, for as long
 //! as the next timer allows: there is no tick.
 //!
 //! # The end of a thread

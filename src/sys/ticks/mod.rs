@@ -1,7 +1,8 @@
 //! The processor's cycle counter as a cheap, coarse clock: "has a while passed?"
 //!
 //! Reading it is one instruction, and never a system call. It is not free: some 18 ns in the virtual machine where
-//! this was profiled, so it is not read for every switch. Nothing that a user can see is timed with it.
+//! this was profiled, so it is not read for every switch. Of what a user can see only reports are timed with it: for how
+//! long somebody has waited ([`to_duration`]).
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
