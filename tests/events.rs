@@ -176,7 +176,13 @@ fn want_of_descriptors_is_told() {
             maximum: Some(0),
         };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
-        sleep(Duration::from_millis(20));
+        let warned = || {
+            let lines = events.0.lock().unwrap();
+            lines.iter().any(|line| line.starts_with("WARN"))
+        };
+        while !warned() {
+            sleep(Duration::from_millis(1));
+        }
         events.expect(Level::WARN, &["accept", "RLIMIT_NOFILE"]);
         acceptor.kill().unwrap();
         drop(client);

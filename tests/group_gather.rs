@@ -45,9 +45,10 @@ fn gather_returns_values_in_order() {
 fn gather_returns_the_first_failure_at_once_and_leaves_the_others() {
     let _watchdog = watchdog();
     let done = Counter::default();
-    let counter = done.clone();
+    let gate = Arc::new(Event::new());
+    let (opened, counter) = (gate.clone(), done.clone());
     let slow = spawn(move || {
-        sleep(MOMENT);
+        opened.wait();
         counter.add();
     });
     let slow_handle = slow.handle();
@@ -62,6 +63,7 @@ fn gather_returns_the_first_failure_at_once_and_leaves_the_others() {
     let error = gather([slow, fails, also]).unwrap_err();
     assert!(error.to_string().ends_with("early"), "{error}");
     assert!(!slow_handle.is_finished());
+    gate.set();
     slow_handle.wait().unwrap();
     assert_eq!(done.get(), 1);
 }
@@ -132,6 +134,16 @@ fn as_completed_yields_in_order_of_the_ends() {
 #[test]
 fn as_completed_ends_with_its_limit_and_leaves_the_rest() {
     let _watchdog = watchdog();
+    // One that ends in time, while it is waited for.
+    let never = spawn(|| {
+        sleep(HOUR);
+        0
+    });
+    let mut ends = as_completed([never, spawn(|| 7)]).timeout(HOUR);
+    let (index, result) = ends.next().unwrap();
+    assert_eq!((index, result.unwrap()), (1, 7));
+    drop(ends);
+
     let gate = Arc::new(Event::new());
     let done = Counter::default();
     let (opened, counter) = (gate.clone(), done.clone());
@@ -140,7 +152,10 @@ fn as_completed_ends_with_its_limit_and_leaves_the_rest() {
         counter.add()
     });
     let handle = waiting.handle();
-    let mut ends = as_completed([waiting, spawn(|| 7)]).timeout(MOMENT);
+    // It has ended before the limit begins, which may pass at any time.
+    let ended = spawn(|| 7);
+    ended.wait().unwrap();
+    let mut ends = as_completed([waiting, ended]).timeout(MOMENT);
     assert_eq!(
         ends.next().map(|(index, result)| (index, result.unwrap())),
         Some((1, 7))

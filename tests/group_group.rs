@@ -213,7 +213,7 @@ fn a_member_that_kills_its_group_dies_last() {
 fn add_makes_a_member_of_any_greenlet() {
     let _watchdog = watchdog();
     let group = Group::new();
-    let running = spawn(|| sleep(MOMENT));
+    let running = spawn(|| park().unwrap());
     yield_now();
     let unstarted = spawn(|| sleep(HOUR));
     let ended = spawn(|| ());
@@ -224,6 +224,7 @@ fn add_makes_a_member_of_any_greenlet() {
     assert!(!group.add(&running)); // is one
     assert_eq!(group.len(), 2);
     assert!(group.contains(&running) && !group.contains(&ended));
+    running.handle().unpark();
     running.wait().unwrap();
     assert_eq!(group.len(), 1);
     let ids: Vec<u64> = group.into_iter().map(|handle| handle.id()).collect();

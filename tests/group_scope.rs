@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rustlet::sync::Event;
 use rustlet::{Killed, scope, sleep, spawn, spawn_local, timeout, yield_now};
 use support::{Counter, watchdog};
 
@@ -359,14 +360,15 @@ fn a_timeout_around_a_scope_kills_children_and_waits() {
 #[test]
 fn a_timeout_in_the_body_is_the_bodys_own() {
     let _watchdog = watchdog();
-    let done = Cell::new(false);
+    let (gate, done) = (Event::new(), Cell::new(false));
     scope(|s| {
         s.spawn_local(|| {
-            sleep(Duration::from_millis(5));
+            gate.wait();
             done.set(true);
         });
         assert!(timeout(Duration::from_millis(1), || sleep(HOUR)).is_err());
         assert!(!done.get());
+        gate.set();
     });
     assert!(done.get());
 }

@@ -463,7 +463,7 @@ fn then_is_given_the_outcome() {
 fn links_and_waits_do_not_disturb_each_other() {
     let _watchdog = support::watchdog();
     let log = Rc::new(RefCell::new(Vec::new()));
-    let greenlet = spawn(|| sleep(SHORT));
+    let greenlet = spawn(|| rustlet::park().unwrap());
     let waiter = {
         let (handle, log) = (greenlet.handle(), log.clone());
         rustlet::spawn_local(move || {
@@ -474,6 +474,7 @@ fn links_and_waits_do_not_disturb_each_other() {
     yield_now();
     let (sender, receiver) = mpsc::channel();
     greenlet.link(sends(&sender, ()));
+    greenlet.handle().unpark();
     greenlet.wait().unwrap();
     assert_eq!(receiver.try_iter().count(), 1);
     waiter.join().unwrap();

@@ -49,12 +49,13 @@ const NEVER_RAN: (bool, bool, bool) = (false, true, false);
 fn states_of_one_that_returns() {
     let _watchdog = support::watchdog();
     let greenlet = spawn(|| {
-        sleep(SHORT);
+        rustlet::park().unwrap();
         "value"
     });
     assert_eq!(state(&greenlet), UNSTARTED);
     yield_now();
     assert_eq!(state(&greenlet), RUNNING);
+    greenlet.handle().unpark();
     greenlet.wait().unwrap();
     assert_eq!(state(&greenlet), SUCCESSFUL);
     greenlet.wait().unwrap(); // again: at once
@@ -66,11 +67,12 @@ fn states_of_one_that_returns() {
 fn states_of_one_that_panics() {
     let _watchdog = support::watchdog();
     let greenlet = spawn(|| {
-        sleep(SHORT);
+        rustlet::park().unwrap();
         std::panic::panic_any(5_u8)
     });
     yield_now();
     assert_eq!(state(&greenlet), RUNNING);
+    greenlet.handle().unpark();
     greenlet.wait().unwrap(); // a wait is quiet; a join is not
     assert_eq!(state(&greenlet), FAILED);
     let error = greenlet.join().unwrap_err();
@@ -84,12 +86,17 @@ fn states_of_one_that_panics() {
 #[test]
 fn states_of_one_that_starts_later() {
     let _watchdog = support::watchdog();
-    let later = spawn_later(SHORT, || sleep(SHORT));
+    let much_later = spawn_later(HOUR, || ());
     yield_now();
+    assert_eq!(state(&much_later), UNSTARTED);
+    much_later.kill().unwrap();
+    let later = spawn_later(SHORT, || rustlet::park().unwrap());
     assert_eq!(state(&later), UNSTARTED);
     while !later.is_started() {
         sleep(Duration::from_millis(1));
     }
+    assert_eq!(state(&later), RUNNING);
+    later.handle().unpark();
     later.wait().unwrap();
     assert_eq!(state(&later), SUCCESSFUL);
 }
@@ -155,14 +162,18 @@ fn many_wait_for_one_and_some_give_up() {
 fn who_has_given_up_is_not_woken() {
     let _watchdog = support::watchdog();
     let target = spawn(|| rustlet::park().unwrap());
+    let given_up = Counter::default();
     let waiters = Vec::from_iter((0..3).map(|_| {
-        let handle = target.handle();
+        let (handle, given_up) = (target.handle(), given_up.clone());
         spawn(move || {
             assert!(!handle.wait_timeout(SHORT));
+            given_up.add();
             rustlet::park().unwrap();
         })
     }));
-    sleep(4 * SHORT);
+    while given_up.get() < 3 {
+        sleep(SHORT);
+    }
     target.handle().unpark();
     target.join().unwrap();
     yield_now();
@@ -183,9 +194,13 @@ fn giving_up_does_not_take_time_by_the_number_of_waiters() {
         spawn(move || handle.wait())
     }));
     yield_now();
-    let start = std::time::Instant::now();
+    let before = support::thread_cpu_time();
     killall(waiters.iter().rev()).unwrap(); // the worst order for a list that is searched
-    assert!(start.elapsed() < Duration::from_secs(10) * support::slowdown());
+    let used = support::thread_cpu_time() - before;
+    assert!(
+        used < Duration::from_secs(10) * support::slowdown(),
+        "{used:?}"
+    );
     target.kill().unwrap();
 }
 

@@ -52,20 +52,21 @@ fn a_value_takes_the_place_of_the_error() {
 #[test]
 fn each_of_many_scopes_stops_its_own_frame() {
     /// Enters a scope for each limit, and counts how many of them were hit, from the inside.
-    fn nest(limits: &[u64]) -> usize {
+    fn nest(limits: &[u64], inside: Duration) -> usize {
         let Some((&first, rest)) = limits.split_first() else {
-            sleep(SHORT * 4);
+            sleep(inside);
             return 0;
         };
         let limit = if first == 0 { SHORT } else { HOUR };
-        timeout(limit, || nest(rest)).unwrap_or(1)
+        timeout(limit, || nest(rest, inside)).unwrap_or(1)
     }
     let _watchdog = support::watchdog();
     // Every pattern of five limits, short (0) or long (1), each in a greenlet.
     let patterns = (0..32_u64).map(|bits| Vec::from_iter((0..5).map(move |n| bits >> n & 1)));
     let outcomes = joinall(patterns.map(|limits| {
         spawn(move || {
-            let hits = nest(&limits);
+            let inside = if limits.contains(&0) { HOUR } else { SHORT };
+            let hits = nest(&limits, inside);
             (limits, hits)
         })
     }));

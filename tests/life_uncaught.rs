@@ -135,10 +135,11 @@ fn a_hook_may_panic_or_block() {
         set_uncaught_hook(|_| panic!("the hook's panic"));
         let broken = spawn(|| panic!("first"));
         assert!(broken.join().unwrap_err().to_string().ends_with("first"));
-        set_uncaught_hook(|_| sleep(Duration::from_millis(5)));
+        set_uncaught_hook(|_| rustlet::park().unwrap());
         let broken = spawn(|| panic!("second"));
         yield_now();
         assert!(!broken.is_finished(), "its end comes after the hook's");
+        broken.handle().unpark();
         assert!(broken.join().unwrap_err().to_string().ends_with("second"));
         // Killed while the hook waits: ended by what came first.
         set_uncaught_hook(|_| sleep(HOUR));

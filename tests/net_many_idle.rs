@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustlet::net::{TcpListener, TcpStream};
-use rustlet::{sleep, spawn};
+use rustlet::{sleep, spawn, yield_now};
 
 const CONNECTIONS: usize = 10_000;
 
@@ -72,7 +72,11 @@ fn ten_thousand_idle_connections() {
         }
     });
     let mut clients = Vec::from_iter((0..count).map(|_| TcpStream::connect(addr).unwrap()));
-    sleep(Duration::from_millis(10));
+    // The last of them are yet to be accepted, and to begin to wait.
+    while rustlet::stats().live < count + 1 {
+        sleep(Duration::from_millis(1));
+    }
+    yield_now();
     let opened = start.elapsed();
 
     // Nobody does anything, and that is what it costs.

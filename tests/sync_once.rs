@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustlet::sync::{LazyLock, Once, OnceLock};
-use rustlet::{Greenlet, sleep, spawn, timeout, yield_now};
+use rustlet::{Greenlet, park, sleep, spawn, timeout, yield_now};
 use support::Counter;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -130,7 +130,7 @@ fn killed_waiters_are_gone() {
     let _watchdog = support::watchdog();
     let once = Arc::new(Once::new());
     let theirs = once.clone();
-    let runner = spawn(move || theirs.call_once(|| sleep(2 * MOMENT)));
+    let runner = spawn(move || theirs.call_once(|| park().unwrap()));
     yield_now();
     let waiters: Vec<_> = [true, false]
         .map(|calls| {
@@ -148,6 +148,7 @@ fn killed_waiters_are_gone() {
     for waiter in &waiters {
         waiter.kill().unwrap();
     }
+    runner.handle().unpark();
     runner.join().unwrap();
     assert!(once.is_completed());
 }

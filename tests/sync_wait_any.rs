@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustlet::sync::{AsyncResult, BoundedSemaphore, Event, Semaphore, WaitGroup};
-use rustlet::{Waitable, iwait, sleep, spawn, timeout, wait, yield_now};
+use rustlet::{Waitable, iwait, park, spawn, timeout, wait, yield_now};
 
 const MOMENT: Duration = Duration::from_millis(5);
 
@@ -24,7 +24,8 @@ fn each_comes_as_it_becomes_ready() {
         Arc::new(Semaphore::new(0)),
     );
     let bounded = BoundedSemaphore::new(1);
-    let slow = spawn(|| sleep(4 * MOMENT));
+    let slow = spawn(|| park().unwrap());
+    let last = slow.handle();
     let objects: [&dyn Waitable; 6] = [&slow, &*event, &*result, &*group, &*semaphore, &bounded];
     let expected = [
         &bounded as &dyn Waitable,
@@ -48,6 +49,8 @@ fn each_comes_as_it_becomes_ready() {
         theirs.1.set(1);
         yield_now();
         theirs.0.set();
+        yield_now();
+        last.unpark();
     });
     let order: Vec<_> = iwait(objects).map(address).collect();
     assert_eq!(order, expected.map(address));

@@ -5,7 +5,7 @@
 //! - [`child`], [`is_child`]: runs one test of this binary again in a process of its own, for what
 //!   ends a process (overflow, abort) and for what must be counted undisturbed.
 //! - [`seed`], [`proptest_config`]: one number that reproduces a random test.
-//! - [`vma_count`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`process_cpu_time`].
+//! - [`vma_count`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`process_cpu_time`], [`thread_cpu_time`].
 //! - [`Counter`]: destructors that count; [`tcp_pair`], [`full_listener`]: loopback sockets.
 //!
 //! A test file says `mod support;` and takes what it needs. The environment it listens to:
@@ -350,7 +350,7 @@ pub(crate) fn proptest_config(cases: u32) -> proptest::test_runner::Config {
 
 // ---------------------------------------------------------------------------- what the kernel counts
 //
-// All of these speak of the whole process. Tests of one binary run side by side, so a test that
+// Most of these speak of the whole process. Tests of one binary run side by side, so a test that
 // compares two counts runs in a `child`.
 
 /// Memory mappings of this process.
@@ -389,7 +389,16 @@ pub(crate) fn thread_count() -> usize {
 
 /// Processor time that all threads of this process have used.
 pub(crate) fn process_cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    cpu_time(rustix::time::ClockId::ProcessCPUTime)
+}
+
+/// Processor time that this thread has used: what its greenlets cost, however busy the machine and the other tests are.
+pub(crate) fn thread_cpu_time() -> Duration {
+    cpu_time(rustix::time::ClockId::ThreadCPUTime)
+}
+
+fn cpu_time(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(
         u64::try_from(time.tv_sec).expect("a processor time is not negative"),
         u32::try_from(time.tv_nsec).expect("nanoseconds are below 10^9"),
