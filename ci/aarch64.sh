@@ -52,7 +52,7 @@ trap 'rm -f "$log"' EXIT
 
 run() {
     # A hang ends here: a documentation test has no time limit of its own.
-    timeout 900 "$CARGO" test --locked --target "$target" "$@" 2>&1 | tee -a "$log"
+    timeout 1800 "$CARGO" test --locked --target "$target" "$@" 2>&1 | tee -a "$log"
 }
 
 if (($#)); then

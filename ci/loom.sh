@@ -62,6 +62,51 @@ mutant inbox $inbox 'clears the flag after it has acted' 's/task.leave_inbox\(\)
 mutant inbox $inbox 'takes the list without acquiring' 's/swap\(head, Ordering::Acquire\)/swap(head, Ordering::Relaxed)/'
 mutant inbox $inbox 'pushes to a closed inbox' 's/if head == CLOSED/if false/'
 
+task=tests/loom/src/scheduler/task.rs
+mutant 'settle wake' $task 'says that it has a hub before it has' \
+    's/(self.0.home.store\(home, Ordering::Release\);)(\s*)(self.0.state.fetch_or\(PLACED, Ordering::AcqRel\);)/$3$2$1/'
+mutant 'settle wake' $task 'settles without releasing' 's/home.store\(home, Ordering::Release\)/home.store(home, Ordering::Relaxed)/; s/fetch_or\(PLACED, Ordering::AcqRel\)/fetch_or(PLACED, Ordering::Relaxed)/'
+mutant 'settle wake' $task 'settles without acquiring' 's/fetch_or\(PLACED, Ordering::AcqRel\)/fetch_or(PLACED, Ordering::Release)/; s/(fn begins.*?load\()Ordering::Acquire/$1Ordering::Relaxed/s'
+mutant 'settle wake' $task 'leaves a token and does not look whether there is a hub by now' \
+    's/self.0.state.fetch_or\(EARLY_TOKEN, Ordering::AcqRel\) & PLACED == 0/{ self.0.state.fetch_or(EARLY_TOKEN, Ordering::AcqRel); true }/'
+mutant 'settle wake' $task 'looks for a hub and leaves no token' 's/self.0.state.fetch_or\(EARLY_TOKEN, Ordering::AcqRel\) & PLACED == 0/true/'
+mutant 'settle kill' $task 'looks whether it is killed before it settles' \
+    's/(pub\(crate\) fn settle\(&self, shared: &.static Shared\) \{)/$1 EARLIER.with(|state| state.set(self.0.state.load(Ordering::Acquire)));/; s/(fn begins.*?let state = )self.0.state.load\(Ordering::Acquire\);/$1EARLIER.with(|state| state.get());/s; s/(const PLACED)/std::thread_local! { static EARLIER: std::cell::Cell<u32> = const { std::cell::Cell::new(0) } }\n$1/'
+
+idle=src/scheduler/workers/idle.rs
+mutant 'idle push' $idle 'picks without a fence after the push' 's/fence\(Ordering::SeqCst\);(\s*let state)/$1/'
+mutant 'idle push' $idle 'forgets that it was picked' 's/else \{\s*return true;/else { return false;/'
+mutant 'idle woken' $idle 'stays in the list when it gets up' 's/sleepers.remove\(place\);\s*self.state.fetch_sub\(SLEEPER, Ordering::SeqCst\);/let _ = place;/'
+mutant 'idle push' $idle 'counts as searching while it sleeps' 's/SLEEPER - usize::from\(searched\)/{ let _ = searched; SLEEPER }/'
+mutant 'idle burst' $idle 'does not say who was the last to search' 's/searchers\(self.state.fetch_sub\(1, Ordering::SeqCst\)\) == 1/{ self.state.fetch_sub(1, Ordering::SeqCst); false }/'
+mutant 'idle inject two' $idle 'does not count whom it picks as searching' 's/fetch_sub\(SLEEPER - 1, Ordering::SeqCst\)/fetch_sub(SLEEPER, Ordering::SeqCst)/'
+mutant 'idle' $idle 'changes state without order' 's/(fetch_add\([^;]*?)Ordering::SeqCst/$1Ordering::Relaxed/sg; s/(fetch_sub\([^;]*?)Ordering::SeqCst/$1Ordering::Relaxed/sg'
+
+worker=src/scheduler/workers/worker.rs
+mutant 'idle push' $worker 'lies down before its bell is armed' 's/if shared.prepare_sleep\(\) \{\s*self.lie_down\(\);/self.lie_down(); if shared.prepare_sleep() || { let _ = self.get_up(); false } {/'
+mutant 'idle push' $worker 'does not look once more' 's/self.team.has_fresh\(self.index, 0\) &&/false \&\&/'
+mutant 'idle push' $worker 'looks before it lies down' 's/self.lie_down\(\);(.*?)self.team.has_fresh\(self.index, 0\)/let early = self.team.has_fresh(self.index, 0); self.lie_down();$1early/s'
+mutant 'idle push' $worker 'asks who searches before it lies down' 's/self.lie_down\(\);(.*?)!self.team.idle.somebody_searches\(\)/let nobody = !self.team.idle.somebody_searches(); self.lie_down();$1nobody/s'
+mutant 'idle' $worker 'does not sleep although others search' 's/&& !self.team.idle.somebody_searches\(\)//'
+mutant 'idle woken' $worker 'leaves what came too late' 's/if picked \|\| too_late/if picked/'
+mutant 'idle burst' $worker 'ends searching and looks for no more' 's/&& self.team.has_fresh\(self.index, keeps\)/\&\& false/'
+mutant 'idle push to two' $worker 'wakes another for what it keeps' 's/self.team.has_fresh\(self.index, keeps\)/self.team.has_fresh(self.index, 0)/'
+mutant 'idle woken' $worker 'keeps one although it does something else first' 's/&& self.len\(\) > keeps/\&\& self.len() > 1/; s/self.team.has_fresh\(self.index, keeps\)/self.team.has_fresh(self.index, 1)/'
+mutant 'idle woken' $worker 'takes from outside and tells nobody' 's/(if self.take_injected\(\) > 0 && self.len\(\) > keeps \{)\s*self.team.announce\(\);/$1/'
+
+announce=src/scheduler/workers/announce.rs
+mutant 'idle inject' $announce 'looks into the queues without a fence' 's/fence\(Ordering::SeqCst\); .. pairs.*?\n//'
+mutant 'idle inject' $announce 'does not look at what came from outside' 's/!self.injector.is_empty\(\)\s*\|\|//'
+mutant 'idle push' $announce 'wakes nobody' 's/place.shared.ring_if_asleep\(\);/let _ = place;/'
+mutant 'idle inject' $announce 'announces before it pushes' 's/(self.injector.push\(item, greenlets\)\?;)\s*(self.announce\(\);)/$2 $1/'
+
+injector=src/scheduler/workers/injector.rs
+mutant 'injector close' $injector 'looks whether it is closed, and then takes the lock' \
+    's/let mut queue = self.queue.lock\(\);\s*if queue.closed/let closed = self.queue.lock().closed; let mut queue = self.queue.lock(); if closed/'
+mutant 'injector close' $injector 'closes without the lock being asked' 's/if queue.closed/if false/'
+mutant 'injector shares' $injector 'says its length after the lock' 's/(self.len.store\(queue.items.len\(\), Ordering::Release\);)(\s*)drop\(queue\);/let len = queue.items.len();$2drop(queue);$2self.len.store(len, Ordering::Release);/'
+mutant 'idle inject' $injector 'does not say its length' 's/(queue.items.push_back\(item\);\s*)self.len.store\(queue.items.len\(\), Ordering::Release\);/$1/'
+
 waiter=src/sync/waiter.rs
 mutant waiter $waiter 'grants before it names whom to wake' \
     's/(let remote = unsafe \{ self.0.sleeper.unpark\(\) \};)(.*?)(self.0.granted.store\(value, Ordering::Release\);)/$3$1/s'

@@ -35,11 +35,12 @@
 //!
 //! There is nothing to start: a thread's scheduler (its *hub*) comes to life when the thread first
 //! spawns or blocks. [`spawn`] only schedules; whatever blocks lets the others run, in `main`
-//! as in greenlets.
+//! as in greenlets. For many cores there is [`Runtime`], whose worker threads share what is spawned on them.
 //!
 //! # What is guaranteed
-//! - A greenlet stays on the thread that spawned it; values on its stack need not be `Send`.
-//! - First runs are in the order of spawning. [`yield_now`] is a fair round robin, under which timers and
+//! - A greenlet stays on the thread where it first ran; values on its stack need not be `Send`. That is the thread that spawned it,
+//!   or, on a worker of a [`Runtime`], one of its workers.
+//! - On one thread first runs are in the order of spawning. [`yield_now`] is a fair round robin, under which timers and
 //!   sockets go on. An operation that finds data ready does not switch, but 128 of them in
 //!   a row do.
 //! - A panic ends its own greenlet, and comes out of [`Greenlet::join`].
@@ -59,20 +60,25 @@
 //! words. Code that keeps a thread-local borrowed across a call that suspends will see other
 //! greenlets' borrows.
 //!
+//! # Futures, and features
+//! [`block_on`] waits for any future; [`Greenlet`] is one. [`io::Io`] and the stream types implement the traits of `futures-io`, `tokio` and `hyper`
+//! under Cargo features of these names, all off by default.
+//!
 //! # Profiles
 //! Kills, timeouts and panics unwind. With `panic = "abort"` each of them ends the process; the rest
 //! works.
 //!
 //! # Logging
-//! The library emits [`tracing`] events with the target `rustlet`: spawn and finish (trace), kill
-//! (debug), limits met (warn), panic and deadlock (error).
+//! The library emits [`tracing`] events with the target `rustlet`: spawn and finish, and work that a worker took over (trace), kill,
+//! the beginning and end of workers (debug), limits met (warn), panic and deadlock (error). Spans follow greenlets: what
+//! one has entered is never current in another.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("rustlet supports Linux");
 
 mod coroutine;
 pub mod inspect;
-mod io;
+pub mod io;
 mod reactor;
 mod runtime;
 mod scheduler;
@@ -83,9 +89,32 @@ mod sys;
 mod timer;
 mod util;
 
+/// std's paths for what it has under the name of a platform, so that porting is changing a `use` line.
+pub mod os {
+    /// As [`std::os::unix`].
+    pub mod unix {
+        /// As [`std::os::unix::net`].
+        pub mod net {
+            pub use crate::io::net::{
+                UCred, UnixDatagram, UnixIncoming as Incoming, UnixListener, UnixStream,
+            };
+            #[doc(no_inline)]
+            pub use std::os::unix::net::SocketAddr;
+        }
+    }
+}
+
 pub use coroutine::raw;
-pub use io::net;
-pub use runtime::run;
+pub use io::block_on::block_on;
+pub use io::offload::{self, spawn_blocking, unblock};
+#[cfg(feature = "hyper")]
+pub use io::poll::{Executor, HyperTimer};
+#[doc(no_inline)]
+pub use io::{fs, net, process, signal};
+pub use runtime::{
+    FutureHandle, Runtime, RuntimeBuilder, RuntimeHandle, RuntimeMetrics, Unclean, WorkerMetrics,
+    run, spawn_future, spawn_on, worker_index,
+};
 pub use scheduler::{
     Builder, Deadlock, Ended, Greenlet, Handle, HubStats, JoinError, Killed, LinkId, LocalKey,
     Uncaught, UncaughtHook, Waitable, current, park, set_uncaught_hook, spawn, spawn_local, stats,
@@ -97,6 +126,6 @@ pub use sync::group::{
 };
 pub use sync::queue;
 pub use timer::{
-    Elapsed, IWait, iwait, joinall, killall, killall_timeout, park_timeout, sleep, sleep_until,
-    spawn_later, timeout, timeout_at, wait, with_timeout,
+    Elapsed, IWait, Sleep, iwait, joinall, killall, killall_timeout, park_timeout, sleep,
+    sleep_until, spawn_later, timeout, timeout_at, wait, with_timeout,
 };

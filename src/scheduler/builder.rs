@@ -3,9 +3,11 @@
 
 use std::io;
 use std::panic::Location;
+use std::sync::Arc;
 
 use super::greenlet::Greenlet;
 use super::hub;
+use super::workers::Team;
 use crate::stack::StackSize;
 
 /// What a greenlet is given beside its closure: a name, a stack size.
@@ -24,6 +26,7 @@ pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
     measure_stack: bool,
+    span: Option<tracing::Span>,
 }
 
 impl Builder {
@@ -58,6 +61,21 @@ impl Builder {
         self
     }
 
+    /// Lets the greenlet run inside of a span of [`tracing`], which it enters first and exits last.
+    ///
+    /// Spans belong to greenlets: what one has entered is not current in another, and is current again when it goes on
+    /// after a suspension. Nothing is inherited from the spawner; `Builder::new().span(Span::current())` does that.
+    ///
+    /// ```
+    /// let span = tracing::info_span!("request", id = 7);
+    /// rustlet::Builder::new().span(span).spawn(|| tracing::info!("inside of it"))?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn span(mut self, span: tracing::Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
     /// As [`crate::spawn`], with an error instead of a panic.
     ///
     /// # Errors
@@ -70,7 +88,13 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn_local(f)
+        let f = Spanned::new(self.span.clone(), f);
+        let (name, size, measure) = self.attributes()?;
+        let task = hub::get()
+            .spawn_anywhere(name, size, measure, Location::caller(), move || f.run())
+            .inspect_err(refused)?;
+        // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
+        Ok(unsafe { Greenlet::new(task) })
     }
 
     /// As [`crate::spawn_local`], with an error instead of a panic.
@@ -83,23 +107,93 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let size = match self.stack_size {
-            None => StackSize::DEFAULT,
-            Some(bytes) => StackSize::new(bytes)?,
-        };
-        let name = self.name.map(String::into_boxed_str);
+        let f = Spanned::new(self.span.clone(), f);
+        let (name, size, measure) = self.attributes()?;
         let task = hub::get()
-            .spawn(name, size, self.measure_stack, Location::caller(), f)
-            .inspect_err(|error| tracing::warn!(target: "rustlet", %error, "spawn refused"))?;
+            .spawn(name, size, measure, Location::caller(), move || f.run())
+            .inspect_err(refused)?;
         // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
         Ok(unsafe { Greenlet::new(task) })
     }
+
+    /// As [`Builder::spawn`], into a team of which the calling thread may be no worker.
+    #[track_caller]
+    pub(crate) fn spawn_into<F, T>(self, team: &Arc<Team>, f: F) -> io::Result<Greenlet<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let f = Spanned::new(self.span.clone(), f);
+        let (name, size, measure) = self.attributes()?;
+        let task = hub::get()
+            .spawn_into(team, name, size, measure, Location::caller(), move || {
+                f.run()
+            })
+            .inspect_err(refused)?;
+        // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
+        Ok(unsafe { Greenlet::new(task) })
+    }
+
+    /// As [`Builder::spawn`], on one worker of a team.
+    #[track_caller]
+    pub(crate) fn spawn_at<F, T>(self, team: &Team, worker: usize, f: F) -> io::Result<Greenlet<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = team.place(worker).ok_or_else(|| {
+            let workers = team.workers();
+            let text = format!("there is no worker {worker}: the runtime has {workers}");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
+        let f = Spanned::new(self.span.clone(), f);
+        let (name, size, measure) = self.attributes()?;
+        let size = size.unwrap_or(team.stack_size);
+        let task = hub::get()
+            .spawn_on(place, name, size, measure, Location::caller(), move || {
+                f.run()
+            })
+            .inspect_err(refused)?;
+        // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
+        Ok(unsafe { Greenlet::new(task) })
+    }
+
+    fn attributes(self) -> io::Result<(Option<Box<str>>, Option<StackSize>, bool)> {
+        let size = self.stack_size.map(StackSize::new).transpose()?;
+        let name = self.name.map(String::into_boxed_str);
+        Ok((name, size, self.measure_stack))
+    }
+}
+
+/// A closure that runs inside of a span.
+struct Spanned<F> {
+    span: Option<tracing::Span>,
+    f: F,
+}
+
+impl<F> Spanned<F> {
+    fn new(span: Option<tracing::Span>, f: F) -> Self {
+        Spanned { span, f }
+    }
+
+    fn run<T>(self) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        let _entered = self.span.map(tracing::Span::entered);
+        (self.f)()
+    }
+}
+
+fn refused(error: &io::Error) {
+    tracing::warn!(target: "rustlet", %error, "spawn refused");
 }
 
 /// Starts a greenlet that runs `f`, and returns a handle to join it.
 ///
 /// It only schedules: `f` first runs when the caller next blocks or yields, in the order of
-/// spawning. It runs on the caller's thread, which needs no preparation. Its stack is 256 KiB of
+/// spawning. It runs on the caller's thread, which needs no preparation; on a worker of a [`crate::Runtime`] any
+/// other worker may start it instead, if that has nothing to do, and it stays where it started. Its stack is 256 KiB of
 /// address space, taken when it first runs; [`Builder`] sets another size.
 ///
 /// A panic in `f` ends that greenlet alone and comes out of [`Greenlet::join`] as an error. When
@@ -119,7 +213,11 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    spawn_local(f)
+    match hub::get().spawn_anywhere(None, None, false, Location::caller(), f) {
+        // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
+        Ok(task) => unsafe { Greenlet::new(task) },
+        Err(error) => panic!("spawn: {error}"),
+    }
 }
 
 /// As [`spawn`], for closures and values that must stay on this thread (not `Send`).
@@ -139,7 +237,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    match hub::get().spawn(None, StackSize::DEFAULT, false, Location::caller(), f) {
+    match hub::get().spawn(None, None, false, Location::caller(), f) {
         // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
         Ok(task) => unsafe { Greenlet::new(task) },
         Err(error) => panic!("spawn: {error}"),

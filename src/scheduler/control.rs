@@ -30,7 +30,7 @@ impl Parked {
 pub(crate) struct Control {
     /// [`Control::interrupted`] of the thread's own code, which has no head.
     main_interrupted: Cell<bool>,
-    /// An interrupt was raised at the entry of a wait before.
+    /// An interrupt was raised by a wait before.
     pub(super) raised: Cell<bool>,
     /// What was raised last; see [`super::interrupt`].
     pub(super) raising: Cell<Raising>,
@@ -130,6 +130,8 @@ impl Kind for Control {
         // SAFETY: the hub creates a coroutine for a task once, when it is Pending, and this runs on
         // its thread.
         unsafe { body.data.task.run() };
+        // Spans whose guards were leaked end with their greenlet.
+        drop(super::spans::leave());
     }
 
     fn context(&self) -> Option<u64> {

@@ -4,9 +4,11 @@
 use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::ended::Ended;
+use super::future::{AFTER_THE_END, TAKEN};
 use super::handle::Handle;
 use super::hub;
 use super::join_error::JoinError;
@@ -282,18 +284,21 @@ impl<T> Greenlet<T> {
     }
 
     pub(crate) fn take(self) -> Result<T, JoinError> {
+        let state = self.handle.task.state.load(Ordering::Relaxed);
+        assert!(state & TAKEN == 0, "{AFTER_THE_END}");
         // There is nothing left to detach: only the reference is dropped.
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not used again, nor dropped.
         let task = unsafe { core::ptr::read(&raw const this.handle.task) };
         // SAFETY: `T` is the task's type and this was its one handle (`new`); the task is done, and
-        // the handle is consumed, so this is the only time.
+        // the handle is consumed and no poll has taken the outcome (TAKEN), so this is the only time.
         unsafe { task.take::<T>() }.map_err(|(failure, task)| JoinError::ended(&task, failure))
     }
 }
 
 impl<T> Drop for Greenlet<T> {
     fn drop(&mut self) {
+        self.handle.task.take_back_waker();
         self.handle.task.detach();
     }
 }

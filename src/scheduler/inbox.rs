@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     bell: Bell,
     /// Greenlets with smaller numbers are not of the hub that uses this now.
     first_id: AtomicU64,
+    /// Greenlets that code of other hubs has spawned here.
+    arrivals: AtomicU64,
     /// Which hub uses this now; no two hubs of a process ever have the same number.
     hub_id: AtomicU64,
 }
@@ -61,6 +63,7 @@ impl Shared {
             asleep: AtomicBool::new(false),
             bell: Bell::new(),
             first_id: AtomicU64::new(0),
+            arrivals: AtomicU64::new(0),
             hub_id: AtomicU64::new(0),
         }
     }
@@ -70,6 +73,7 @@ impl Shared {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let shared = unused.unwrap_or_else(|| Box::leak(Box::new(Shared::new())));
         shared.first_id.store(first_id, Ordering::Relaxed);
+        shared.arrivals.store(0, Ordering::Relaxed);
         shared.head.store(ptr::null_mut(), Ordering::Release);
         shared
             .hub_id
@@ -77,7 +81,7 @@ impl Shared {
         shared
     }
 
-    /// Gives it back at the end of its hub.
+    /// Gives it back after the end of its hub, when nobody means that hub by it any more.
     pub(super) fn release(&'static self) {
         UNUSED
             .lock()
@@ -94,6 +98,22 @@ impl Shared {
     /// one that has ended.
     pub(super) fn is_hub_of(&self, id: u64) -> bool {
         id >= self.first_id.load(Ordering::Relaxed)
+    }
+
+    /// [`Shared::push`] of a new greenlet.
+    pub(super) fn push_new(&self, task: TaskRef) -> bool {
+        // Before its end can be counted.
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let taken = self.push(task);
+        if !taken {
+            self.arrivals.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// How many came by [`Shared::push_new`].
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
     }
 
     /// Hands `task`, whose `IN_INBOX` flag the caller has just set, to the hub; false if that has ended.
@@ -119,10 +139,20 @@ impl Shared {
                 Err(now) => head = now,
             }
         }
+        self.ring_if_asleep();
+        true
+    }
+
+    /// Whether the hub sleeps, and nobody has rung yet. It may have changed by now.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the hub, if it sleeps or is about to.
+    pub(super) fn ring_if_asleep(&self) {
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             self.ring();
         }
-        true
     }
 
     /// Whether there is nothing to take. One relaxed load: asked once a turn.

@@ -3,9 +3,11 @@
 use core::any::Any;
 use core::fmt;
 use std::io;
+use std::panic::Location;
 use std::sync::Mutex;
 
 use super::deadlock::{Deadlock, Name};
+use super::interrupt::Killed;
 use super::park::ParkError;
 use super::task::{Failure, TaskRef};
 
@@ -52,6 +54,20 @@ impl JoinError {
     /// Waiting for `task` would be the deadlock that `report` tells of.
     pub(crate) fn deadlocked(task: &TaskRef, report: Deadlock) -> Self {
         JoinError::new(task, Kind::Deadlock(report))
+    }
+
+    /// A future that was spawned at `place` panicked with `payload`, or was dropped.
+    pub(crate) fn of_future(place: &Location<'_>, payload: Option<Box<dyn Any + Send>>) -> Self {
+        let kind = match payload {
+            Some(payload) if payload.is::<Killed>() => Kind::Abandoned,
+            Some(payload) => Kind::Panicked(Mutex::new(payload)),
+            None => Kind::Abandoned,
+        };
+        JoinError {
+            id: 0,
+            name: Some(format!("the future spawned at {place}").into()),
+            kind,
+        }
     }
 
     fn new(task: &TaskRef, kind: Kind) -> Self {
@@ -118,7 +134,7 @@ pub(super) fn text(payload: &(dyn Any + Send)) -> Option<&str> {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Name(self.id, self.name.as_deref());
+        let name = Subject(self);
         match &self.kind {
             Kind::Panicked(payload) => {
                 let payload = payload
@@ -131,12 +147,28 @@ impl fmt::Display for JoinError {
             }
             Kind::Killed => write!(f, "{name} was killed"),
             Kind::NotStarted(error) => write!(f, "{name} got no stack: {error}"),
+            Kind::Abandoned if self.id == 0 => write!(
+                f,
+                "{name} was cancelled, or did not end before its runtime did"
+            ),
             Kind::Abandoned => write!(f, "{name} did not end before its thread did"),
             Kind::Deadlock(report) => write!(f, "joining {name}: {report}"),
             Kind::Unwinding => write!(
                 f,
                 "joining {name}: it has not ended, and the caller cannot wait because it is unwinding"
             ),
+        }
+    }
+}
+
+/// What was joined.
+struct Subject<'a>(&'a JoinError);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.id, self.0.name.as_deref()) {
+            (0, Some(future)) => f.write_str(future),
+            (id, name) => Name(id, name).fmt(f),
         }
     }
 }

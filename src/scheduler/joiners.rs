@@ -1,19 +1,23 @@
-//! Those who are told of a task's end: who waits for it, and links.
+//! Those who are told of a task's end: who waits for it, links, and the waker of its handle.
 //!
 //! Mostly there is nobody, or one who waits: neither needs an allocation. Each is numbered by the order in which it
 //! came, so that a hundred thousand who give up waiting take a logarithm each, not a search.
 //!
 //! Links are told first, in the order of their numbers; then those who wait are woken, in theirs. A link
 //! stays here until its greenlet takes it ([`super::link`]), so that it can be taken back until then.
+//! The waker comes last. There is one at most: it is left by the handle that the outcome belongs to,
+//! of which there is one ([`super::future`]).
 
 use core::mem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::link::{Added, Link, LinkId};
 use super::park;
 use super::task::TaskRef;
 use super::waitable::Signal;
+use super::wakers;
 
 /// Someone who waits.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub(super) struct Crowd {
     waiters: BTreeMap<Ticket, Waiter>,
     next: u64,
     links: BTreeMap<LinkId, Link>,
+    waker: Option<Waker>,
 }
 
 impl Waiter {
@@ -80,6 +85,29 @@ impl Joiners {
         }
     }
 
+    /// Whether the waker that is here would wake the same as `waker`.
+    pub(super) fn has_waker(&self, waker: &Waker) -> bool {
+        match self {
+            Joiners::Many(crowd) => {
+                (crowd.waker.as_ref()).is_some_and(|mine| mine.will_wake(waker))
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts the waker, and returns the one before, to be dropped when the lock is free again.
+    pub(super) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        self.crowd().waker.replace(waker)
+    }
+
+    /// Takes the waker back, to be dropped as in [`Joiners::set_waker`].
+    pub(super) fn remove_waker(&mut self) -> Option<Waker> {
+        match self {
+            Joiners::Many(crowd) => crowd.waker.take(),
+            _ => None,
+        }
+    }
+
     pub(super) fn push_link(&mut self, id: LinkId, link: Link) {
         self.crowd().links.insert(id, link);
     }
@@ -102,14 +130,14 @@ impl Joiners {
         matches!(self, Joiners::Many(crowd) if !crowd.links.is_empty())
     }
 
-    /// What is to be told of the end: links, which stay, and waiters, which do not.
+    /// What is to be told of the end: links, which stay, and waiters with the waker, which do not.
     pub(super) fn take(&mut self) -> (Vec<Added>, Waiters) {
         match self {
             Joiners::Many(crowd) => {
                 let waiters = mem::take(&mut crowd.waiters);
                 let links = crowd.links.iter();
                 let links = links.map(|(&id, link)| (id, link.added_at()));
-                (links.collect(), Waiters::Many(waiters))
+                (links.collect(), Waiters::Many(waiters, crowd.waker.take()))
             }
             _ => match mem::take(self) {
                 Joiners::One(waiter) => (Vec::new(), Waiters::One(waiter)),
@@ -138,7 +166,7 @@ impl Joiners {
 pub(super) enum Waiters {
     None,
     One(Waiter),
-    Many(BTreeMap<Ticket, Waiter>),
+    Many(BTreeMap<Ticket, Waiter>, Option<Waker>),
 }
 
 impl Waiters {
@@ -146,7 +174,10 @@ impl Waiters {
         match self {
             Waiters::None => {}
             Waiters::One(waiter) => waiter.wake(),
-            Waiters::Many(all) => all.into_values().for_each(Waiter::wake),
+            Waiters::Many(all, waker) => {
+                all.into_values().for_each(Waiter::wake);
+                waker.into_iter().for_each(wakers::wake);
+            }
         }
     }
 }

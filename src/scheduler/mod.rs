@@ -7,6 +7,7 @@
 //! | [`typed`] | its part that depends on types: the closure, then the outcome |
 //! | [`side`] | what few tasks have besides: a name, locals |
 //! | [`joiners`] | who waits for its end |
+//! | [`future`] | a greenlet's handle as a future |
 //! | [`link`], [`ended`] | what is to be done after its end |
 //! | [`uncaught`] | what is said when a panic ended it |
 //! | [`local`] | values of a greenlet's own |
@@ -14,14 +15,19 @@
 //! | [`queue`] | the run queue |
 //! | [`hub`] | the loop: turns, idling, the end of a thread |
 //! | [`mod@park`] | the one way to wait, and its token |
+//! | [`spans`] | spans of `tracing`, left while their greenlet is suspended |
 //! | [`sleeper`] | whom to wake, for queues of waiters |
 //! | [`interrupt`], [`throw`] | kills, scopes, throws: unwinding a greenlet from outside |
 //! | [`waitable`] | waiting for one of many things |
+//! | [`wakers`] | the wakers of futures, called from the hub; a waker that unparks |
 //! | [`scoped`] | greenlets that borrow from a frame which waits for them |
 //! | [`inbox`], [`bell`] | wake-ups from other threads |
 //! | [`driver`] | what the hub asks of timers and reactor |
 //! | [`reason`] | why a greenlet waits, and who could end that |
 //! | [`waits`] | who waits for whom, and cycles of that |
+//! | [`counters`] | what a hub counts |
+//! | [`stalls`] | hubs as others see them: do they go on, and who keeps them |
+//! | [`workers`] | hubs that share what has not started |
 //! | [`builder`], [`greenlet`], [`handle`], [`join_error`], [`deadlock`] | the public face |
 //!
 //! Two invariants keep the thread-locals of other code honest: a greenlet never suspends while
@@ -32,9 +38,11 @@ mod bell;
 mod builder;
 mod cells;
 mod control;
+pub(crate) mod counters;
 mod deadlock;
 pub(crate) mod driver;
 mod ended;
+mod future;
 mod greenlet;
 mod handle;
 pub(crate) mod hub;
@@ -51,12 +59,16 @@ mod report;
 pub(crate) mod scoped;
 mod side;
 pub(crate) mod sleeper;
+mod spans;
+pub(crate) mod stalls;
 pub(crate) mod task;
 mod throw;
 mod typed;
 mod uncaught;
 pub(crate) mod waitable;
 mod waits;
+pub(crate) mod wakers;
+pub(crate) mod workers;
 
 pub use builder::{Builder, spawn, spawn_local};
 pub use deadlock::Deadlock;
@@ -75,6 +87,7 @@ pub use waits::{Cycle, Member, set_deadlock_hook};
 
 pub(crate) use greenlet::wait_done_or;
 pub(crate) use task::TaskRef;
+pub(crate) use waits::Who;
 
 /// Operations that may succeed in a row without suspending before the greenlet must let others
 /// run: a stream that always has data would otherwise starve its neighbours (gevent #1741).

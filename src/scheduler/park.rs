@@ -32,7 +32,7 @@
 //! its caller an error.
 #![allow(unsafe_code)] // Reads a task's control block, which its hub owns.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::control::{Control, Parked};
@@ -40,7 +40,8 @@ use super::deadlock::Deadlock;
 use super::hub::{self, Hub};
 use super::queue::Work;
 pub(crate) use super::reason::{Holder, WaitReason};
-use super::task::{DONE, IN_INBOX, TaskRef};
+use super::spans;
+use super::task::{DONE, IN_INBOX, PLACED, TaskRef};
 use crate::coroutine::{self, Body, Head, YielderPointer, arch::stack_pointer};
 use crate::sys::ticks;
 
@@ -112,7 +113,7 @@ fn prepare(reason: &WaitReason, stack_pointer: usize) -> Option<NonNull<Control>
     let (head, control) = unsafe { ((*body.as_ptr()).head(), &(*body.as_ptr()).data) };
     // SAFETY: as above.
     let innermost = unsafe { head.is_innermost(hub.chain) };
-    if !innermost || head.is_interrupted() || control.notified.get() {
+    if !innermost || head.is_interrupted() || control.notified.get() || spans::in_use() {
         return None;
     }
     hub.note_parked(control, reason);
@@ -134,12 +135,8 @@ fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
         return Err(Obstacle::Unwinding);
     }
     if control.interrupted() && control.interrupt_is_pending() {
-        // The first is raised at once. Code that catches it and blocks again has, from then on, to
-        // let the others run before each further one, or a loop around a caught kill would hang
-        // the thread.
-        if control.raised.replace(true) {
-            hub.let_others_run(control);
-        }
+        // At once: who waits takes itself off its list before anybody else runs. Two killed greenlets would grant each
+        // other's waits for ever otherwise.
         return Err(Obstacle::Interrupted);
     }
     if control.notified.replace(false) {
@@ -170,6 +167,13 @@ pub(crate) fn park_uninterrupted(reason: &WaitReason) -> Result<(), ParkError> {
 
 /// Parks the running code, which has no token.
 fn leave_until_unparked(hub: &Hub, control: &Control, reason: &WaitReason) -> Result<(), Deadlock> {
+    let spans = spans::leave();
+    let result = leave_stack(hub, control, reason);
+    spans.enter();
+    result
+}
+
+fn leave_stack(hub: &Hub, control: &Control, reason: &WaitReason) -> Result<(), Deadlock> {
     if control.is_main() {
         // Who knows how long the thread's own code has run?
         hub.recently.set(ticks::now());
@@ -204,7 +208,15 @@ fn interrupted() -> Result<(), Obstacle> {
 #[cold]
 #[inline(never)]
 pub(crate) fn raise() -> ! {
-    hub::get_inlined().current().raise();
+    let hub = hub::get_inlined();
+    let control = hub.current();
+    // The first is raised at once. Code that catches it and blocks again has, from then on, to
+    // let the others run before each further one, or a loop around a caught kill would hang
+    // the thread.
+    if control.raised.replace(true) && !std::thread::panicking() {
+        hub.let_others_run(control);
+    }
+    control.raise();
     unreachable!("an interrupt that is pending stays so until it is raised")
 }
 
@@ -212,7 +224,7 @@ pub(crate) fn raise() -> ! {
 #[inline(never)]
 pub(crate) fn unpark(task: &TaskRef) {
     match hub::existing_inlined() {
-        Some(hub) if ptr::eq(hub.shared, task.shared) => hub.unpark(task),
+        Some(hub) if task.is_of(hub.shared) => hub.unpark(task),
         _ => send(task),
     }
 }
@@ -220,7 +232,7 @@ pub(crate) fn unpark(task: &TaskRef) {
 /// As [`unpark`], for a task that was just marked as killed.
 pub(super) fn wake_for_kill(task: &TaskRef) {
     match hub::existing() {
-        Some(hub) if ptr::eq(hub.shared, task.shared) => {
+        Some(hub) if task.is_of(hub.shared) => {
             hub.note_kill(task);
             hub.unpark(task);
         }
@@ -230,10 +242,17 @@ pub(super) fn wake_for_kill(task: &TaskRef) {
 
 /// Through the inbox, unless it is there already.
 fn send(task: &TaskRef) {
+    // A task of no hub is told by its state (rule 5 of `task`).
+    if task.state.load(Ordering::Acquire) & PLACED == 0
+        && task.state.fetch_or(EARLY_TOKEN, Ordering::AcqRel) & PLACED == 0
+    {
+        return;
+    }
     // Release: what the caller did before is visible to the woken greenlet. If the flag was
     // set, the hub has yet to clear it, and will see this write then.
     if task.state.fetch_or(IN_INBOX, Ordering::AcqRel) & (IN_INBOX | DONE) == 0 {
-        let _ = task.shared.push(task.clone());
+        let home = task.home().expect("PLACED is set after `home`");
+        let _ = home.push(task.clone());
     }
 }
 
@@ -293,6 +312,7 @@ impl Hub {
 
     /// Goes to the end of the run queue, without raising.
     fn let_others_run(&self, control: &Control) {
+        let spans = spans::leave();
         self.push(control.work_at(stack_pointer()));
         if control.is_main() {
             // The main entry is in the queue, so this ends.
@@ -301,6 +321,7 @@ impl Hub {
             // SAFETY: as in `park`; the entry just pushed resumes it.
             unsafe { control.suspend(self) };
         }
+        spans.enter();
     }
 }
 
@@ -395,7 +416,7 @@ fn queue_current(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)
     // SAFETY: a running greenlet's body is alive; the chain is the hub's own thread's.
     unsafe {
         let head = body.as_ref().head();
-        if !head.is_innermost(hub.chain) || !hub.push_if_room(work) {
+        if spans::in_use() || !head.is_innermost(hub.chain) || !hub.push_if_room(work) {
             return queue_current_rarely(stack_pointer);
         }
         Some((NonNull::from(head), head.yielder_near()))
@@ -426,14 +447,15 @@ fn raise_current() {
 #[inline(never)]
 fn queue_current_rarely(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)> {
     let hub = hub::get_inlined();
-    let Some(body) = hub.current_body() else {
-        let control = hub.current();
+    let control = hub.current();
+    if control.is_main() || spans::in_use() {
         hub.let_others_run(control);
         if control.interrupted() {
             control.raise();
         }
         return None;
-    };
+    }
+    let body = hub.current_body()?;
     hub.push(Work::Resume {
         body,
         stack_pointer,

@@ -112,7 +112,7 @@ impl WaitReason {
     pub(crate) fn join(task: &TaskRef, waiter: &TaskRef) -> Self {
         WaitReason {
             which: Some(task.id),
-            external: !ptr::eq(task.shared, waiter.shared),
+            external: !task.home().is_some_and(|home| waiter.is_of(home)),
             certain: true,
             ..WaitReason::local("the end of greenlet #")
         }

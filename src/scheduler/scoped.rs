@@ -24,7 +24,6 @@ use super::join_error::JoinError;
 use super::joiners::Waiter;
 use super::park::{Obstacle, ParkError, WaitReason, park_quietly, park_uninterrupted};
 use super::task::{Failure, TaskRef};
-use crate::stack::StackSize;
 
 /// As [`crate::spawn_local`], for closures and values that borrow.
 ///
@@ -38,7 +37,23 @@ pub(crate) unsafe fn spawn_borrowing<F, T>(f: F) -> io::Result<Greenlet<T>>
 where
     F: FnOnce() -> T,
 {
-    let task = hub::get().spawn(None, StackSize::DEFAULT, false, Location::caller(), f)?;
+    let task = hub::get().spawn(None, None, false, Location::caller(), f)?;
+    // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
+    Ok(unsafe { Greenlet::new(task) })
+}
+
+/// As [`spawn_borrowing`]; any worker may start it.
+///
+/// # Safety
+/// As there; and `f` and `T` are Send.
+#[track_caller]
+pub(crate) unsafe fn spawn_borrowing_anywhere<F, T>(f: F) -> io::Result<Greenlet<T>>
+where
+    F: FnOnce() -> T,
+{
+    // SAFETY: the caller's promise.
+    let task =
+        unsafe { hub::get().spawn_anywhere_unchecked(None, None, false, Location::caller(), f)? };
     // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
     Ok(unsafe { Greenlet::new(task) })
 }

@@ -16,7 +16,11 @@
 //!    exactly one side sees the other's.
 //! 3. The closure is run, dropped or leaked by the hub's thread, never by whoever drops the last
 //!    reference: a closure of `spawn_local` need not be `Send`.
-//! 4. `control` and the locals in the side box are touched by the hub's thread alone.
+//! 4. `control` and the locals in the side box are touched by the hub's thread alone; before there is one, by the
+//!    spawner, and then by whoever takes the task out of a deque.
+//! 5. A task that any worker may start belongs to no hub until one [settles](Header::settle) it. Until then kills and
+//!    wake-ups set their flags and do no more: both sides change `state` by read-modify-writes, so the worker sees the flag, or
+//!    the other side that there is a hub to be told.
 //!
 //! # The end, in order
 //! The closure has returned or unwound; [`super::uncaught`]'s hook; the greenlet's locals are dropped; the outcome is
@@ -28,7 +32,7 @@ use core::alloc::Layout;
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 use std::collections::BTreeMap;
 use std::io;
@@ -65,6 +69,10 @@ pub(super) const KILLED: u32 = 1 << 4;
 pub(super) const ARRIVING: u32 = 1 << 7;
 /// The end of its thread does not kill it before it has begun.
 pub(super) const SPARED: u32 = 1 << 8;
+/// It belongs to a hub, for ever: `home` is set. Set once, by that hub's thread, or at birth.
+pub(super) const PLACED: u32 = 1 << 11;
+/// It may belong to another hub than that of the thread that spawned it.
+pub(super) const MOVED: u32 = 1 << 12;
 /// How it ended, as an [`End`]; set with DONE.
 const END: u32 = 3 << END_SHIFT;
 const END_SHIFT: u32 = 9;
@@ -108,8 +116,8 @@ pub(crate) struct Header {
     pub(super) started: AtomicBool,
     pub(super) refs: AtomicUsize,
     vtable: &'static VTable,
-    /// The hub it belongs to, for ever.
-    pub(crate) shared: &'static Shared,
+    /// The hub it belongs to, for ever; null before it does. Written before PLACED is set.
+    home: AtomicPtr<Shared>,
     /// Its control block: null before its first run and after its end. The hub's thread alone.
     pub(super) control: Cell<*const Control>,
     pub(super) inbox_next: AtomicPtr<Header>,
@@ -173,7 +181,8 @@ pub(super) struct Attributes {
     pub(super) name: Option<Box<str>>,
     pub(super) size: StackSize,
     pub(super) measure: bool,
-    pub(super) shared: &'static Shared,
+    /// The hub that it belongs to from the beginning; `None` if it will be the one of the worker that starts it.
+    pub(super) shared: Option<&'static Shared>,
     pub(super) parent: u64,
     pub(super) spawned_at: &'static Location<'static>,
 }
@@ -221,15 +230,19 @@ impl TaskRef {
         // of freshly written fields stalls (stores that are not forwarded).
         unsafe {
             let header = &raw mut (*place).header;
-            (&raw mut (*header).state).write(AtomicU32::new(0));
+            let (state, home) = match attributes.shared {
+                Some(shared) => (PLACED, ptr::from_ref(shared).cast_mut()),
+                None => (MOVED, ptr::null_mut()),
+            };
+            (&raw mut (*header).state).write(AtomicU32::new(state));
             (&raw mut (*header).size).write(attributes.size);
             (&raw mut (*header).measure).write(attributes.measure);
             (&raw mut (*header).started).write(AtomicBool::new(false));
             (&raw mut (*header).refs).write(AtomicUsize::new(refs));
             (&raw mut (*header).vtable).write(const { &VTable::of::<F, T>() });
-            (&raw mut (*header).shared).write(attributes.shared);
-            (&raw mut (*header).control).write(Cell::new(core::ptr::null()));
-            (&raw mut (*header).inbox_next).write(AtomicPtr::new(core::ptr::null_mut()));
+            (&raw mut (*header).home).write(AtomicPtr::new(home));
+            (&raw mut (*header).control).write(Cell::new(ptr::null()));
+            (&raw mut (*header).inbox_next).write(AtomicPtr::new(ptr::null_mut()));
             (&raw mut (*header).joiners).write(Mutex::new(Joiners::None));
             (&raw mut (*header).id).write(attributes.id);
             (&raw mut (*header).parent).write(attributes.parent);
@@ -367,6 +380,11 @@ impl Header {
         self.started.load(Ordering::Relaxed)
     }
 
+    /// See [`ARRIVING`].
+    pub(super) fn is_arriving(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & ARRIVING != 0
+    }
+
     /// See [`SPARED`].
     pub(super) fn is_spared(&self) -> bool {
         self.state.load(Ordering::Relaxed) & SPARED != 0 && !self.is_started()
@@ -385,7 +403,31 @@ impl Header {
 
     /// Whether it belongs to the calling thread.
     pub(super) fn is_of_this_thread(&self) -> bool {
-        hub::existing().is_some_and(|hub| core::ptr::eq(hub.shared, self.shared))
+        hub::existing().is_some_and(|hub| self.is_of(hub.shared))
+    }
+
+    /// Whether it belongs to the hub of `shared`, which is the calling thread's.
+    #[inline(always)]
+    pub(super) fn is_of(&self, shared: &'static Shared) -> bool {
+        // Relaxed: this thread is the only one that writes its own hub here.
+        ptr::eq(self.home.load(Ordering::Relaxed), shared)
+    }
+
+    /// The hub that it belongs to, once it does.
+    #[inline]
+    pub(crate) fn home(&self) -> Option<&'static Shared> {
+        // SAFETY: null, or from a `&'static Shared`.
+        unsafe { self.home.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Makes it the hub's of the calling thread, which is about to start it. What is done to it from then on goes there; what
+    /// was done before is in its state.
+    #[inline]
+    pub(super) fn settle(&self, shared: &'static Shared) {
+        self.home
+            .store(ptr::from_ref(shared).cast_mut(), Ordering::Release);
+        // Acquire: what killers and wakers did before they saw that it belongs to nobody; Release: who sees the flag sees `home`.
+        self.state.fetch_or(PLACED, Ordering::AcqRel);
     }
 
     pub(super) fn leave_inbox(&self) {
@@ -415,7 +457,7 @@ impl Header {
         NameAndPlace(self.id, self.name(), self.spawned_at)
     }
 
-    fn joiners(&self) -> MutexGuard<'_, Joiners> {
+    pub(super) fn joiners(&self) -> MutexGuard<'_, Joiners> {
         self.joiners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

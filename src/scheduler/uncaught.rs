@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::handle::Handle;
 use super::join_error::text;
 use super::task::TaskRef;
+use super::workers;
 
 /// A hook for [`set_uncaught_hook`].
 pub type UncaughtHook = dyn Fn(&Uncaught<'_>) + Send + Sync + 'static;
@@ -84,7 +85,8 @@ impl fmt::Debug for Uncaught<'_> {
 /// It runs in the greenlet, after that has unwound and before its end is told to anybody; it may
 /// block. The panic hook has run long before it, where the panic began.
 ///
-/// The default prints what was thrown to standard error, and leaves panics to the panic hook.
+/// The default prints what was thrown to standard error, and leaves panics to the panic hook. A runtime's own hook
+/// ([`crate::RuntimeBuilder::uncaught_hook`]) goes before this one.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -117,7 +119,8 @@ fn replace(new: Option<Arc<UncaughtHook>>) -> Option<Arc<UncaughtHook>> {
 /// The greenlet of `task`, which this runs in, has been ended by `payload`.
 #[cold]
 pub(super) fn report(task: &TaskRef, payload: &(dyn Any + Send), thrown: bool) {
-    let hook = HOOK.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let hook = workers::uncaught_hook()
+        .or_else(|| HOOK.read().unwrap_or_else(PoisonError::into_inner).clone());
     let uncaught = Uncaught {
         handle: Handle::new(task.clone()),
         payload,

@@ -60,10 +60,10 @@ pub(super) struct Waiting {
 
 /// A greenlet in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Who {
-    pub(super) id: u64,
-    pub(super) name: Option<Box<str>>,
-    pub(super) spawned_at: Option<&'static Location<'static>>,
+pub(crate) struct Who {
+    pub(crate) id: u64,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) spawned_at: Option<&'static Location<'static>>,
 }
 
 impl Who {

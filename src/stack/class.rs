@@ -13,7 +13,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Arc;
 
+use super::census::Census;
 use super::hot::Hot;
 use super::region::Region;
 use super::size::StackSize;
@@ -50,6 +52,8 @@ pub(super) struct Class {
     hot: Hot,
     cold: RefCell<Cold>,
     size: StackSize,
+    /// The pool's.
+    census: Arc<Census>,
 }
 
 /// What the hot path does not touch.
@@ -67,12 +71,13 @@ struct Cold {
 }
 
 impl Class {
-    pub(super) fn new(size: StackSize) -> Self {
+    pub(super) fn new(size: StackSize, census: &Arc<Census>) -> Self {
         Self {
             spare: Cell::new(0),
             hot: Hot::default(),
             cold: RefCell::default(),
             size,
+            census: census.clone(),
         }
     }
 
@@ -98,7 +103,7 @@ impl Class {
     pub(super) fn grow(&self, guards: &Guards) -> io::Result<()> {
         let mut cold = self.cold.borrow_mut();
         if cold.regions.last().is_none_or(Region::is_full) {
-            let region = Region::reserve(self.size, cold.regions.len())?;
+            let region = Region::reserve(self.size, cold.regions.len(), &self.census)?;
             cold.regions.push(region);
         }
         let chunk = cold
@@ -126,6 +131,7 @@ impl Class {
     pub(super) fn take_hot(&self) -> Option<Slot> {
         debug_assert!(self.promised() > 0, "no promise to redeem: {self:?}");
         let start = self.hot.pop()?;
+        self.census.live.add(1);
         // SAFETY: what was in the list is free and committed, and is out of the list now.
         Some(unsafe { Slot::new(start, self.size) })
     }
@@ -152,6 +158,7 @@ impl Class {
             }
             None => {
                 let (start, installed) = cold.take_fresh(guards)?;
+                self.census.used.add(1);
                 let warm = expected.min(installed).min(MAX_WARM);
                 if warm >= MIN_WARM {
                     let stride = self.size.bytes();
@@ -160,6 +167,7 @@ impl Class {
                 start
             }
         };
+        self.census.live.add(1);
         // SAFETY: a slot is trimmed or fresh only while it is free, and was removed from there.
         Ok(unsafe { Slot::new(start, self.size) })
     }
@@ -184,6 +192,7 @@ impl Class {
         let start = slot.limit();
         debug_assert!(self.owns(start), "{slot:?} belongs to another pool");
         self.spare.set(self.spare.get() + 1);
+        self.census.live.take(1);
         if slot.is_painted() {
             return self.give_back_painted(start);
         }
@@ -294,7 +303,7 @@ impl Class {
             if to - from == region.used() {
                 // SAFETY: every slot of the region that was ever handed out is free again, and the
                 // lists that could hand one out are gone.
-                unsafe { region.unmap(guards) };
+                unsafe { region.unmap(guards, &self.census) };
             }
         }
     }

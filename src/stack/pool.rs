@@ -8,7 +8,9 @@ use std::array;
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::census::Census;
 use super::class::{Class, MAX_TRIM, MIN_TRIM};
 use super::size::{CLASSES, StackSize};
 use super::slot::Slot;
@@ -30,6 +32,7 @@ pub(crate) struct Pool {
     hot_limit: Cell<usize>,
     /// Set before the first slot exists.
     guards: OnceCell<&'static Guards>,
+    census: Arc<Census>,
 }
 
 /// This OS thread's pool, made on first use.
@@ -48,8 +51,10 @@ pub(crate) fn thread_pool() -> Rc<Pool> {
 impl Pool {
     /// An empty pool, with the guards of the process.
     pub(crate) fn new() -> Self {
+        let census = Arc::default();
         Self {
-            classes: array::from_fn(|index| Class::new(StackSize::of_index(index))),
+            classes: array::from_fn(|index| Class::new(StackSize::of_index(index), &census)),
+            census,
             hot_limit: Cell::new(DEFAULT_HOT_LIMIT),
             guards: OnceCell::new(),
         }
@@ -164,6 +169,11 @@ impl Pool {
         }
     }
 
+    /// What other threads may know of this pool, also when it is gone.
+    pub(crate) fn census(&self) -> &Arc<Census> {
+        &self.census
+    }
+
     /// The numbers of now, without `resident_bytes`.
     pub(crate) fn stats(&self) -> StackStats {
         self.count(false)
@@ -210,5 +220,6 @@ impl Drop for Pool {
                 class.unmap_free(guards);
             }
         }
+        self.census.close();
     }
 }

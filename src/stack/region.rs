@@ -9,7 +9,9 @@
 
 use rustix::io::Errno;
 use std::io;
+use std::sync::Arc;
 
+use super::census::{Census, Tract};
 use super::size::StackSize;
 use crate::sys::guard::{Guards, Row};
 use crate::sys::{mem, proc};
@@ -28,12 +30,14 @@ pub(super) struct Region {
     committed_end: usize,
     end: usize,
     size: StackSize,
+    /// To other threads.
+    tract: Arc<Tract>,
 }
 
 impl Region {
     /// Reserves the class's region number `nth`: each twice as large as the one before, or, where
     /// there is no room for that, as large as there is room for.
-    pub(super) fn reserve(size: StackSize, nth: usize) -> io::Result<Self> {
+    pub(super) fn reserve(size: StackSize, nth: usize, census: &Census) -> io::Result<Self> {
         let first = FIRST_BYTES.max(FIRST_SLOTS * size.bytes());
         let mut len = MAX_BYTES.min(first << nth.min(16));
         let start = loop {
@@ -52,6 +56,7 @@ impl Region {
             committed_end: start,
             end: start + len,
             size,
+            tract: census.enter(start),
         })
     }
 
@@ -96,6 +101,7 @@ impl Region {
         }
         let slot = self.next;
         self.next += self.size.bytes();
+        self.tract.next.set(self.next as u64);
         Ok(slot)
     }
 
@@ -143,12 +149,14 @@ impl Region {
     ///
     /// # Safety
     /// No slot of it is leased, or will be.
-    pub(super) unsafe fn unmap(self, guards: &Guards) {
+    pub(super) unsafe fn unmap(self, guards: &Guards, census: &Census) {
         let slots = self.slots(self.start, self.committed_end);
-        // SAFETY: the region is one reservation of ours, and the caller says that it is unused.
-        if unsafe { mem::unmap(self.start, self.end - self.start) }.is_ok() {
-            guards.release(slots);
-        }
+        census.leave(&self.tract, || {
+            // SAFETY: the region is one reservation of ours, and the caller says that it is unused.
+            if unsafe { mem::unmap(self.start, self.end - self.start) }.is_ok() {
+                guards.release(slots);
+            }
+        });
     }
 }
 

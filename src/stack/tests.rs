@@ -532,6 +532,8 @@ impl Model {
         assert_eq!(stats.live, self.live.len());
         assert_eq!(stats.promised, self.promised.iter().sum::<usize>());
         assert!(stats.hot <= stats.pooled);
+        let census = pool.census();
+        assert_eq!((census.live(), census.pooled()), (stats.live, stats.pooled));
         let promised = self.promised[0] * (16 << 10)
             + self.promised[1] * (64 << 10)
             + self.promised[2] * (256 << 10);
@@ -560,5 +562,9 @@ proptest! {
         pool.trim();
         let stats = pool.stats_with_resident();
         prop_assert_eq!((stats.live, stats.hot, stats.resident_bytes), (0, 0, 0));
+        prop_assert_eq!(pool.census().resident_bytes(), 0);
+        let census = pool.census().clone();
+        drop(pool);
+        prop_assert_eq!((census.live(), census.pooled(), census.resident_bytes()), (0, 0, 0));
     }
 }

@@ -26,7 +26,7 @@ const THREAD: u64 = 1 << 63;
 fn me() -> u64 {
     let task = &hub::current_control().task;
     match task.id {
-        0 => task.shared.hub_id() | THREAD,
+        0 => task.home().map_or(0, |home| home.hub_id()) | THREAD,
         id => id,
     }
 }

@@ -57,6 +57,11 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
     // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler; si_addr is set for faults
     // and is harmless garbage for a signal sent by kill(2).
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    // First: a walk along a stack may well run into a guard, which is no overflow.
+    // SAFETY: the kernel's context, in the handler that it was passed to; a fault if the code is positive.
+    if code > 0 && unsafe { super::stack_sample::escape(context) } {
+        return;
+    }
     // Positive codes come from the kernel; a signal sent by a program has none of our addresses.
     if code > 0
         && let Some(hook) = HOOK.get()

@@ -67,3 +67,24 @@ pub(crate) fn precise_timers() {
         )
     };
 }
+
+/// The processors that the calling thread may run on.
+///
+/// # Errors
+/// What sched_getaffinity(2) says.
+pub(crate) fn allowed_processors() -> std::io::Result<Vec<usize>> {
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|&processor| allowed.is_set(processor))
+        .collect())
+}
+
+/// Binds the calling thread to one processor.
+///
+/// # Errors
+/// What sched_setaffinity(2) says.
+pub(crate) fn bind_to(processor: usize) -> std::io::Result<()> {
+    let mut only = rustix::thread::CpuSet::new();
+    only.set(processor);
+    Ok(rustix::thread::sched_setaffinity(None, &only)?)
+}

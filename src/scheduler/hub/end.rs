@@ -2,11 +2,12 @@
 
 use core::cell::Cell;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use super::{HUB, Hub};
 use crate::coroutine;
 use crate::scheduler::interrupt::kill_listed;
+use crate::scheduler::stalls;
 use crate::scheduler::task::{DONE, Failure, TaskRef};
 
 /// How often a greenlet that catches its kill is resumed again at the end of its thread.
@@ -15,12 +16,13 @@ pub(super) const LAST_ROUNDS: usize = 100;
 impl Hub {
     /// The end of the thread: kills what lives, and abandons what refuses.
     fn end(&self) {
+        self.leave_team();
         self.kill_all();
-        let refusing = self.live.get();
+        let refusing = self.counters.live.get();
         // SAFETY: the hub's thread.
         unsafe { self.main.task.drop_locals() };
         self.shared.close(|task| self.admit(task));
-        if self.live.get() > refusing {
+        if self.counters.live.get() > refusing {
             self.kill_all(); // who came meanwhile
         }
         self.abandon_all();
@@ -35,7 +37,7 @@ impl Hub {
 
     fn kill_all(&self) {
         for _ in 0..LAST_ROUNDS {
-            if self.live.get() == 0 {
+            if self.counters.live.get() == 0 {
                 break;
             }
             let mut listed = Vec::new();
@@ -69,6 +71,7 @@ impl Hub {
     fn abandon(&self, task: &TaskRef) {
         if !task.is_done() {
             tracing::warn!(target: "rustlet", id = task.id, "abandoned at the end of its thread");
+            self.refused.set(self.refused.get() + 1);
             task.control.set(ptr::null());
             // SAFETY: the hub never resumes it again.
             unsafe { task.fail(Failure::Abandoned) };
@@ -81,22 +84,38 @@ pub(super) struct EndOfThread;
 
 impl Drop for EndOfThread {
     fn drop(&mut self) {
-        // A greenlet that calls `std::process::exit` gets here on its own stack: then nothing is
-        // unwound, as on other threads.
-        if !coroutine::current().is_null() {
-            return;
-        }
-        let hub = HUB.with(Cell::get);
-        // SAFETY: as in `get`; it was leaked from a Box, and is taken back once, below.
-        let Some(here) = (unsafe { hub.as_ref() }) else {
-            return;
-        };
-        here.end();
-        HUB.with(|cell| cell.set(ptr::null()));
-        let shared = here.shared;
-        // SAFETY: no greenlet runs any more, and nobody else refers to the hub: tasks and other
-        // threads refer to `shared`.
-        drop(unsafe { Box::from_raw(hub.cast_mut()) });
+        end_of_thread();
+    }
+}
+
+/// Ends this thread's hub, if it has one; the number of greenlets that refused to die. For the thread's own code, which
+/// uses nothing of this crate afterwards.
+#[inline(never)]
+pub(in crate::scheduler) fn end_of_thread() -> usize {
+    // A greenlet that calls `std::process::exit` gets here on its own stack: then nothing is
+    // unwound, as on other threads.
+    if !coroutine::current().is_null() {
+        return 0;
+    }
+    let hub = HUB.with(Cell::get);
+    // SAFETY: as in `get`; it was leaked from a Box, and is taken back once, below.
+    let Some(here) = (unsafe { hub.as_ref() }) else {
+        return 0;
+    };
+    here.end();
+    stalls::leave(here);
+    HUB.with(|cell| cell.set(ptr::null()));
+    // A signal handler that finds the hub finds it whole (`stalls`).
+    compiler_fence(Ordering::SeqCst);
+    let shared = here.shared;
+    let refused = here.refused.get();
+    // A worker's is its team's, which may still be asked for it.
+    let is_worker = here.worker.get().is_some();
+    // SAFETY: no greenlet runs any more, and nobody else refers to the hub: tasks and other
+    // threads refer to `shared`.
+    drop(unsafe { Box::from_raw(hub.cast_mut()) });
+    if !is_worker {
         shared.release();
     }
+    refused
 }

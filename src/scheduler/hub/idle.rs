@@ -4,6 +4,7 @@ use super::Hub;
 use crate::scheduler::deadlock::Deadlock;
 use crate::scheduler::driver::Wait;
 use crate::sys::{clock, ticks};
+use rustix::fd::BorrowedFd;
 
 /// Entries of very short turns that pass without a look at the cycle counter, which costs as much as a
 /// switch on some machines.
@@ -14,10 +15,19 @@ const NAP: clock::Nanos = 1_000_000;
 impl Hub {
     /// Inbox, timers and descriptors; blocks if there is nothing else to do and `may_block`.
     pub(super) fn between_turns(&self, may_block: bool) -> Result<(), Deadlock> {
+        if crate::sys::fork::is_child() {
+            // A greenlet forked, and came back here in the child.
+            super::in_child_of_fork();
+        }
         if !self.shared.is_empty() {
             self.empty_inbox();
         }
-        if self.queued() == 0 {
+        let mut fresh = 0;
+        if let Some(worker) = self.worker() {
+            self.look_outside(worker);
+            fresh = worker.len();
+        }
+        if self.queued() + fresh == 0 {
             self.idle(may_block)?;
         } else {
             self.short_turns.set(0);
@@ -40,7 +50,10 @@ impl Hub {
     }
 
     pub(super) fn empty_inbox(&self) {
-        self.shared.take(|task| self.admit(task));
+        self.shared.take(|task| {
+            self.counters.arrived.add(1);
+            self.admit(task);
+        });
     }
 
     /// The queue is empty: fires timers, or waits.
@@ -54,6 +67,11 @@ impl Hub {
             return Ok(());
         }
         if !may_block {
+            return Ok(());
+        }
+        if let Some(worker) = self.worker()
+            && self.search(worker)
+        {
             return Ok(());
         }
         let wait = match self.alarms.get().and_then(|alarms| alarms.next()) {
@@ -72,7 +90,7 @@ impl Hub {
     /// How long anything but a timer may take to make a greenlet of this hub runnable; `None` if
     /// nothing ever can.
     fn wait_without_timers(&self) -> Option<Wait> {
-        if self.poller.get().is_some_and(|poller| poller.has_waiters()) {
+        if self.at_work.get() || self.poller.get().is_some_and(|poller| poller.has_waiters()) {
             return Some(Wait::Forever);
         }
         if self.externals.get() == 0 {
@@ -99,6 +117,10 @@ impl Hub {
                 // Without a bell other threads cannot end a wait, so wait in short naps until
                 // a descriptor is free.
                 tracing::warn!(target: "rustlet", %error, "no descriptor for the hub's bell");
+                if let Some(worker) = self.worker() {
+                    worker.stop_searching();
+                    worker.tell_quiet();
+                }
                 let nap = clock::now() + NAP;
                 let until = wait.deadline().map_or(nap, |deadline| deadline.min(nap));
                 if self.poller.get().is_some() {
@@ -110,20 +132,63 @@ impl Hub {
                 return;
             }
         };
+        if let Some(worker) = self.worker() {
+            let found = worker.rest(
+                self.shared,
+                || self.sleep(bell, wait),
+                || {
+                    self.empty_inbox();
+                    self.keeps()
+                },
+            );
+            self.note_found(found);
+            return;
+        }
         if self.shared.prepare_sleep() {
-            if self.poller.get().is_some() {
-                self.poll(wait);
-            } else if crate::sys::thread::wait_readable(bell, wait.deadline()) {
-                self.shared.silence();
-            }
+            self.sleep(bell, wait);
             self.shared.awake();
         }
         self.empty_inbox();
     }
 
+    fn sleep(&self, bell: BorrowedFd<'_>, wait: Wait) {
+        let began = self.look_at_clock();
+        let counters = &self.counters;
+        counters.runnable.set(0);
+        counters.asleep_since.set(began);
+        if self.poller.get().is_some() {
+            self.poll(wait);
+        } else {
+            if crate::sys::thread::wait_readable(bell, wait.deadline()) {
+                self.shared.silence();
+            }
+            // There are no descriptors, but what the wait may have been shortened for: a look at who waits for whom.
+            self.poll(Wait::No);
+        }
+        let now = ticks::now();
+        counters.asleep_since.set(0);
+        counters.idle.add(now.wrapping_sub(began));
+        counters.looked.set(now);
+    }
+
+    /// Reads the cycle counter, in the course of running greenlets.
+    #[inline]
+    pub(super) fn look_at_clock(&self) -> u64 {
+        let now = ticks::now();
+        let run = now.wrapping_sub(self.counters.looked.get());
+        self.counters.looked.set(now);
+        if run > self.counters.longest.get() {
+            self.counters.longest.set(run);
+        }
+        now
+    }
+
     /// Polls without blocking, if the last time was a while ago.
     fn poll_if_due(&self) {
-        if ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::some_microseconds() {
+        let now = self.look_at_clock();
+        if now.wrapping_sub(self.last_poll.get()) >= ticks::some_microseconds() {
+            self.counters.runnable.set(self.queued() as u64);
+            self.relieve_others(now);
             self.poll(Wait::No);
         }
     }
@@ -133,7 +198,7 @@ impl Hub {
         if let Some(poller) = self.poller.get()
             && (wait != Wait::No || poller.has_waiters())
         {
-            self.polls.set(self.polls.get() + 1);
+            self.counters.polls.add(1);
             if let Err(error) = poller.poll(wait) {
                 tracing::error!(target: "rustlet", %error, "polling descriptors failed");
                 if wait != Wait::No {

@@ -26,11 +26,13 @@
 //! | [`spawn`] | new greenlets, now and later |
 //! | [`turn`] | running greenlets: turns, first runs, ends |
 //! | [`idle`] | between turns: inbox, timers, descriptors, sleeping |
+//! | [`fresh`] | what a worker does besides: starting and stealing what is fresh |
 //! | [`look`] | who waits for whom: deadlocks |
 //! | [`end`] | the end of the thread |
 #![allow(unsafe_code)] // Resumes coroutines and hands out references to a thread's hub.
 
 mod end;
+mod fresh;
 mod idle;
 mod look;
 mod spawn;
@@ -40,17 +42,21 @@ use core::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use core::ptr::{self, NonNull};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cells::Cells;
 use super::control::{Control, List};
+use super::counters::Counters;
 use super::driver::{Alarms, Poller};
 use super::inbox::Shared;
 use super::queue::{Address, RunQueue, Work};
 use super::task::{Attributes, Header, TaskRef};
 use super::waits::Watch;
+use super::workers::Worker;
 use crate::coroutine::{self, Body, Chain};
 use crate::stack::{Pool, StackSize};
 use end::EndOfThread;
+pub(super) use end::end_of_thread;
 pub use look::cycles;
 
 pub(super) type Entry = Work<NonNull<Body<Control>>, NonNull<Header>>;
@@ -102,10 +108,15 @@ pub(crate) struct Hub {
     alarms: OnceCell<Rc<dyn Alarms>>,
     poller: OnceCell<Rc<dyn Poller>>,
     next_id: Cell<u64>,
-    live: Cell<usize>,
-    switches: Cell<u64>,
-    spawned: Cell<u64>,
-    polls: Cell<u64>,
+    /// The stack size of what is spawned without one of its own.
+    pub(super) size: Cell<StackSize>,
+    pub(crate) counters: Arc<Counters>,
+    /// The worker of a runtime that this hub is.
+    worker: OnceCell<Worker>,
+    /// It is one, and has not begun to end.
+    at_work: Cell<bool>,
+    /// Greenlets that were abandoned at its end.
+    refused: Cell<usize>,
 }
 
 /// What a thread's hub has done so far, and has now. See [`stats`].
@@ -164,9 +175,33 @@ pub(crate) fn current_control() -> &'static Control {
     get().current()
 }
 
+/// In the child of a fork: the hub that the forking thread had is the parent's.
+#[inline(never)]
+extern "C" fn forget() {
+    HUB.with(|cell| cell.set(ptr::null()));
+}
+
+/// What a child of a fork gets that uses a hub.
+#[cold]
+#[inline(never)]
+pub(super) fn in_child_of_fork() -> ! {
+    const TEXT: &str = "this process is the child of a fork, and rustlet's hubs and threads are its parent's: fork before the first use \
+                        of rustlet, or call nothing but exec or _exit in the child";
+    if !coroutine::current().is_null() {
+        // A greenlet's unwinding would end in a hub.
+        eprintln!("{TEXT}");
+        std::process::abort();
+    }
+    panic!("{TEXT}");
+}
+
 #[cold]
 #[inline(never)]
 fn make() -> &'static Hub {
+    crate::sys::fork::watch(forget);
+    if crate::sys::fork::is_child() {
+        in_child_of_fork();
+    }
     coroutine::prepare_thread();
     crate::sys::thread::precise_timers();
     crate::sys::ticks::begin();
@@ -177,7 +212,7 @@ fn make() -> &'static Hub {
         name: std::thread::current().name().map(Into::into),
         size: StackSize::DEFAULT,
         measure: false,
-        shared,
+        shared: Some(shared),
         parent: 0,
         spawned_at: core::panic::Location::caller(),
     });
@@ -203,16 +238,21 @@ fn make() -> &'static Hub {
         alarms: OnceCell::new(),
         poller: OnceCell::new(),
         next_id: Cell::new(0),
-        live: Cell::new(0),
-        switches: Cell::new(0),
-        spawned: Cell::new(0),
-        polls: Cell::new(0),
+        size: Cell::new(StackSize::DEFAULT),
+        counters: Arc::default(),
+        worker: OnceCell::new(),
+        at_work: Cell::new(false),
+        refused: Cell::new(0),
     }));
     hub.current.set(&raw const hub.main);
     hub.main.task.control.set(&raw const hub.main);
+    hub.counters.born.set(crate::sys::ticks::now());
+    hub.counters.looked.set(hub.counters.born.get());
     HUB.with(|cell| cell.set(hub));
     // In a destructor of another thread-local this may be too late; then the hub is leaked.
-    let _ = END.try_with(|_| ());
+    if END.try_with(|_| ()).is_ok() {
+        super::stalls::enter(hub, hub.main.task.name());
+    }
     hub
 }
 
@@ -256,7 +296,7 @@ impl Hub {
     }
 
     #[inline]
-    fn queued(&self) -> usize {
+    pub(in crate::scheduler) fn queued(&self) -> usize {
         // SAFETY: as in `push`.
         unsafe { (*self.queue.get()).len() }
     }
@@ -291,10 +331,10 @@ impl Hub {
 
     fn stats(&self) -> HubStats {
         HubStats {
-            live: self.live.get(),
-            spawned: self.spawned.get(),
-            switches: self.switches.get(),
-            polls: self.polls.get(),
+            live: self.counters.live.get() as usize,
+            spawned: self.counters.spawned.get(),
+            switches: self.counters.switches.get(),
+            polls: self.counters.polls.get(),
         }
     }
 }

@@ -7,9 +7,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 
 use super::Hub;
+use crate::scheduler::inbox::Shared;
 use crate::scheduler::queue::Work;
 use crate::scheduler::task::{
-    ARRIVING, Attributes, DETACHED, Failure, Header, IN_INBOX, SPARED, TaskRef,
+    ARRIVING, Attributes, DETACHED, Failure, Header, IN_INBOX, MOVED, SPARED, TaskRef,
 };
 use crate::stack::StackSize;
 
@@ -29,7 +30,7 @@ impl Hub {
     pub(in crate::scheduler) fn spawn<F, T>(
         &self,
         name: Option<Box<str>>,
-        size: StackSize,
+        size: Option<StackSize>,
         measure: bool,
         spawned_at: &'static Location<'static>,
         f: F,
@@ -37,6 +38,7 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
+        let size = size.unwrap_or(self.size.get());
         let (task, queued) = self.new_task(name, size, measure, spawned_at, f)?;
         self.push(Work::Start(queued));
         Ok(task)
@@ -53,7 +55,7 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(None, StackSize::DEFAULT, false, spawned_at, f)?;
+        let (task, queued) = self.new_task(None, self.size.get(), false, spawned_at, f)?;
         // SAFETY: the second reference of `new`, kept in the table instead of the queue.
         let delayed = unsafe { TaskRef::from_raw(queued) };
         let alarm = arm(task.id);
@@ -102,26 +104,32 @@ impl Hub {
             name: None,
             size: StackSize::DEFAULT,
             measure: false,
-            shared,
+            shared: Some(shared),
             parent: ended.id,
             spawned_at,
         };
-        let there = ended.shared;
-        // A thread's own code, number 0, is done when its hub ends.
-        let lives = there.is_hub_of(ended.id) || (ended.id == 0 && !ended.is_done());
-        if !ptr::eq(there, self.shared) && lives {
+        // A thread's own code, number 0, is done when its hub ends. Of one that was moved its number says nothing; should another
+        // hub have followed there, that one serves as well.
+        let moved = ended.state.load(Ordering::Relaxed) & MOVED != 0;
+        let lives = |there: &Shared| match ended.id {
+            0 => !ended.is_done(),
+            id => moved || there.is_hub_of(id),
+        };
+        let there = ended.home().filter(|there| !ptr::eq(*there, self.shared));
+        if let Some(there) = there.filter(|there| lives(there)) {
             let (task, queued) = TaskRef::new(&self.cells, attributes(there), f.clone());
             let flags = DETACHED | SPARED | ARRIVING | IN_INBOX;
             task.state.fetch_or(flags, Ordering::Relaxed);
             // SAFETY: the second reference of `new`, for the inbox instead of the queue.
-            if there.push(unsafe { TaskRef::from_raw(queued) }) {
+            if there.push_new(unsafe { TaskRef::from_raw(queued) }) {
                 return Ok(());
             }
         }
         self.pool.promise(StackSize::DEFAULT)?;
         let (task, queued) = TaskRef::new(&self.cells, attributes(self.shared), f);
         task.state.fetch_or(DETACHED | SPARED, Ordering::Relaxed);
-        self.count_new(&task);
+        self.note_spawn(&task);
+        self.note_arrival();
         self.push(Work::Start(queued));
         Ok(())
     }
@@ -141,17 +149,20 @@ impl Hub {
 
     #[cold]
     fn admit_new(&self, task: TaskRef) {
+        self.note_arrival();
         match self.pool.promise(task.size) {
-            Ok(()) => {
-                self.count_new(&task);
-                self.push(Work::Start(task.into_raw()));
-            }
-            Err(error) => {
-                tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
-                // SAFETY: it is Pending, on its hub's thread.
-                unsafe { task.fail(Failure::NotStarted(error)) };
-            }
+            Ok(()) => self.push(Work::Start(task.into_raw())),
+            Err(error) => self.give_up(&task, error),
         }
+    }
+
+    /// Ends a greenlet that gets no stack.
+    #[cold]
+    pub(super) fn give_up(&self, task: &TaskRef, error: io::Error) {
+        tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
+        self.note_end();
+        // SAFETY: it is Pending, on its hub's thread.
+        unsafe { task.fail(Failure::NotStarted(error)) };
     }
 
     fn new_task<F, T>(
@@ -166,26 +177,53 @@ impl Hub {
         F: FnOnce() -> T,
     {
         self.pool.promise(size)?;
-        let attributes = Attributes {
-            id: self.next_id(),
-            name,
-            size,
-            measure,
-            shared: self.shared,
-            parent: self.current().task.id,
-            spawned_at,
-        };
+        let attributes = self.attributes(name, size, measure, Some(self.shared), spawned_at);
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
         self.bequeath(&task);
-        self.count_new(&task);
+        self.note_spawn(&task);
+        self.note_arrival();
         Ok((task, queued))
     }
 
     #[inline(always)]
-    fn count_new(&self, task: &TaskRef) {
-        self.live.set(self.live.get() + 1);
-        self.spawned.set(self.spawned.get() + 1);
+    pub(super) fn attributes(
+        &self,
+        name: Option<Box<str>>,
+        size: StackSize,
+        measure: bool,
+        shared: Option<&'static Shared>,
+        spawned_at: &'static Location<'static>,
+    ) -> Attributes {
+        Attributes {
+            id: self.next_id(),
+            name,
+            size,
+            measure,
+            shared,
+            parent: self.current().task.id,
+            spawned_at,
+        }
+    }
+
+    /// Code of this hub has spawned a greenlet.
+    #[inline(always)]
+    pub(super) fn note_spawn(&self, task: &TaskRef) {
+        self.counters.spawned.add(1);
         tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
+    }
+
+    /// A greenlet belongs to this hub from now on.
+    #[inline(always)]
+    pub(super) fn note_arrival(&self) {
+        self.counters.live.add(1);
+    }
+
+    /// A greenlet of this hub has ended.
+    #[inline(always)]
+    pub(super) fn note_end(&self) {
+        let counters = &self.counters;
+        counters.live.set(counters.live.get() - 1);
+        counters.finished.add(1);
     }
 
     fn next_id(&self) -> u64 {

@@ -11,7 +11,7 @@ use crate::scheduler::deadlock::Deadlock;
 use crate::scheduler::driver::Wait;
 use crate::scheduler::park::EARLY_TOKEN;
 use crate::scheduler::queue::Work;
-use crate::scheduler::task::{Failure, Header, KILLED, TaskRef};
+use crate::scheduler::task::{Header, KILLED, TaskRef};
 use crate::sys::ticks;
 
 /// Entries of a turn between two looks at the cycle counter.
@@ -52,16 +52,18 @@ impl Hub {
                         return true;
                     }
                 }
-                if left > 0
-                    && ticks::now().wrapping_sub(self.last_poll.get()) >= ticks::one_millisecond()
-                {
-                    self.poll_urgently();
-                    if self.run_urgent(&mut frame) {
-                        self.turn_left.set(left);
-                        return true;
-                    }
+                if left > 0 && self.look_in_long_turn(&mut frame) {
+                    self.turn_left.set(left);
+                    return true;
                 }
             }
+            if let Some(worker) = self.worker()
+                && self.run_fresh(&mut frame, worker)
+            {
+                self.turn_left.set(0);
+                return true;
+            }
+            self.counters.turns.add(1);
             left = if and_more { self.next_short_turn() } else { 0 };
             if left == 0 {
                 break;
@@ -69,6 +71,17 @@ impl Hub {
         }
         self.turn_left.set(0);
         false
+    }
+
+    /// In the middle of a turn: timers and descriptors, if a while has passed, and those whom they wake. True as soon as the main
+    /// entry came up.
+    pub(super) fn look_in_long_turn(&self, frame: &mut Frame<'_>) -> bool {
+        let now = self.look_at_clock();
+        if now.wrapping_sub(self.last_poll.get()) < ticks::one_millisecond() {
+            return false;
+        }
+        self.poll_urgently();
+        self.run_urgent(frame)
     }
 
     /// At the very end: starts what is [`SPARED`](crate::scheduler::task::SPARED), resumes nothing, and gives
@@ -93,9 +106,17 @@ impl Hub {
     #[cold]
     fn poll_urgently(&self) {
         self.swap_queues();
-        if !self.shared.is_empty() {
-            self.empty_inbox();
-        }
+        self.shared.take(|task| {
+            self.counters.arrived.add(1);
+            if task.is_arriving() {
+                // First runs keep their order.
+                self.swap_queues();
+                self.admit(task);
+                self.swap_queues();
+            } else {
+                self.admit(task);
+            }
+        });
         self.poll(Wait::No);
         self.swap_queues();
     }
@@ -140,10 +161,7 @@ impl Hub {
                 // A subscriber of the event below may ask who runs: the hub.
                 self.current.set(&raw const self.main);
                 self.pool.withdraw(task.size);
-                tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
-                self.live.set(self.live.get() - 1);
-                // SAFETY: the task is Pending, on its hub's thread.
-                unsafe { task.fail(Failure::NotStarted(error)) };
+                self.give_up(&task, error);
                 return;
             }
         };
@@ -186,7 +204,7 @@ impl Hub {
             let measured = task.measure.then(|| task.clone());
             (Coroutine::from_body(body).finish(), measured)
         };
-        self.live.set(self.live.get() - 1);
+        self.note_end();
         if let Some(task) = measured {
             task.set_high_water(slot.high_water());
         }
@@ -195,7 +213,7 @@ impl Hub {
 }
 
 /// A stretch of the hub's loop; what was current before is restored at its end.
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     hub: &'a Hub,
     ran: u64,
     _loop: Loop,
@@ -213,7 +231,7 @@ impl<'a> Frame<'a> {
 
     /// Does one entry; true if it is the main one.
     #[inline(always)]
-    fn run(&mut self, work: Entry) -> bool {
+    pub(super) fn run(&mut self, work: Entry) -> bool {
         self.ran += 1;
         match work {
             Work::Resume { body, .. } => self.hub.resume(body),
@@ -228,6 +246,6 @@ impl Drop for Frame<'_> {
     fn drop(&mut self) {
         let hub = self.hub;
         hub.current.set(&raw const hub.main);
-        hub.switches.set(hub.switches.get() + self.ran);
+        hub.counters.switches.add(self.ran);
     }
 }

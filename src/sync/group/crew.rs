@@ -64,8 +64,8 @@ enum Holder {
 /// A member's place; left when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place<C: Deref<Target = Crew>> {
-    crew: C,
-    key: Key,
+    pub(super) crew: C,
+    pub(super) key: Key,
 }
 
 impl<C: Deref<Target = Crew>> Drop for Place<C> {

@@ -99,8 +99,9 @@ where
             };
             let job = Job::new(move || f(item), crew, key);
             // SAFETY: what a job borrows is borrowed for this call, and this function neither returns nor unwinds
-            // before all jobs are done; the handles are dropped after that.
-            match unsafe { scoped::spawn_borrowing(move || job.run()) } {
+            // before all jobs are done; the handles are dropped after that. Items and values are Send and `f` Sync, by the
+            // bounds of the callers.
+            match unsafe { scoped::spawn_borrowing_anywhere(move || job.run()) } {
                 Ok(greenlet) => {
                     // First onto the list: only what is there is seen out.
                     let task = greenlet.task().clone();

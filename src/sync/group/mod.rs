@@ -9,6 +9,7 @@
 //! | [`mod@gather`] | waiting for many, and for one undisturbed |
 //! | [`crew`] | members, slots, and who waits for either: the core of the next two |
 //! | [`map`], [`imap`] | a greenlet for each item: all at once, and as an iterator |
+//! | [`slot`] | a pool's slot by itself, taken before there is a greenlet for it |
 //! | [`unbounded`], [`pool`] | greenlets that are joined and killed together, without and with a bound |
 
 mod children;
@@ -19,6 +20,7 @@ mod map;
 mod pool;
 mod roster;
 mod scope;
+mod slot;
 mod task_group;
 mod unbounded;
 
@@ -26,5 +28,6 @@ pub use gather::{AsCompleted, When, as_completed, gather, gather_settled, shield
 pub use imap::{IMap, IMapUnordered, Results};
 pub use pool::{Pool, PoolFull};
 pub use scope::{Scope, ScopedGreenlet, scope};
+pub(crate) use slot::PoolSlot;
 pub use task_group::TaskGroup;
 pub use unbounded::Group;

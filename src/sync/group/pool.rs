@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::crew::{Crew, Job};
 use super::roster::Key;
 use super::unbounded::{self, within};
-use crate::scheduler::{Greenlet, Handle, scoped, spawn_local};
+use crate::scheduler::{Greenlet, Handle, scoped, spawn};
 use crate::sync::waiter::deadline_in;
 
 pub(super) const SPAWNING: &str = "spawning into a pool";
@@ -87,7 +87,8 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn_local(f)
+        let key = self.reserve();
+        unbounded::start(&self.crew, key, f)
     }
 
     /// As [`Pool::spawn`], for closures and values that must stay on this thread.
@@ -101,7 +102,7 @@ impl Pool {
         T: 'static,
     {
         let key = self.reserve();
-        unbounded::start(&self.crew, key, f)
+        unbounded::start_here(&self.crew, key, f)
     }
 
     /// As [`Pool::spawn`], if a slot is free. Never waits.
@@ -203,7 +204,7 @@ impl Pool {
             return unbounded::start(&self.crew, key, f);
         }
         let crew = self.crew.clone();
-        spawn_local(move || {
+        spawn(move || {
             let key = match crew.reserve(None) {
                 Ok(key) => key,
                 Err(error) => error.panic(SPAWNING),

@@ -1,18 +1,21 @@
 //! A list of members in the order in which they came, any of which leaves in constant time.
 //!
-//! A slab whose entries are linked by index. A pure data structure: no OS, no scheduler, nothing unsafe. Keys are used
-//! again; whoever has one is the one who removes its entry, once.
+//! A slab whose entries are linked by index. A pure data structure: no OS, no scheduler, nothing unsafe. A key names its entry
+//! alone, by a generation: a greenlet that another worker has started may have left before its spawner enters it.
 
 use core::mem;
 
 /// Names an entry until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(u32);
+pub(super) struct Key {
+    index: u32,
+    generation: u32,
+}
 
 impl Key {
-    /// The key as a number.
+    /// The key as a number, which other entries will have after this one.
     pub(super) fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
     }
 }
 
@@ -32,6 +35,8 @@ pub(super) struct Roster<V> {
 #[derive(Debug)]
 struct Entry<V> {
     value: Option<V>,
+    /// Of the key that it has now, or will have next.
+    generation: u32,
     previous: u32,
     next: u32,
 }
@@ -57,14 +62,18 @@ impl<V> Roster<V> {
 
     /// Appends a member.
     pub(super) fn push(&mut self, value: V) -> Key {
-        let entry = Entry {
+        let mut entry = Entry {
             value: Some(value),
+            generation: 0,
             previous: self.last,
             next: NONE,
         };
+        let mut generation = 0;
         let index = match self.entries.get_mut(self.free as usize) {
             Some(vacant) => {
                 let index = mem::replace(&mut self.free, vacant.next);
+                generation = vacant.generation;
+                entry.generation = generation;
                 *vacant = entry;
                 index
             }
@@ -81,20 +90,28 @@ impl<V> Roster<V> {
         }
         self.last = index;
         self.len += 1;
-        Key(index)
+        Key { index, generation }
     }
 
     /// The member, to be changed in place.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut V> {
-        self.entries.get_mut(key.0 as usize)?.value.as_mut()
+        self.entry(key)?.value.as_mut()
+    }
+
+    fn entry(&mut self, key: Key) -> Option<&mut Entry<V>> {
+        let entry = self.entries.get_mut(key.index())?;
+        (entry.generation == key.generation).then_some(entry)
     }
 
     /// Takes a member out.
     pub(super) fn remove(&mut self, key: Key) -> Option<V> {
-        let entry = self.entries.get_mut(key.0 as usize)?;
+        let free = self.free;
+        let entry = self.entry(key)?;
         let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
         let (previous, next) = (entry.previous, entry.next);
-        entry.next = mem::replace(&mut self.free, key.0);
+        entry.next = free;
+        self.free = key.index;
         match self.entries.get_mut(previous as usize) {
             Some(previous) => previous.next = next,
             None => self.first = next,
@@ -114,7 +131,9 @@ impl<V> Roster<V> {
 
     /// As [`Roster::remove`], by [`Key::index`].
     pub(super) fn remove_index(&mut self, index: usize) -> Option<V> {
-        self.remove(Key(u32::try_from(index).ok()?))
+        let generation = self.entries.get(index)?.generation;
+        let index = u32::try_from(index).ok()?;
+        self.remove(Key { index, generation })
     }
 
     /// All members, in the order in which they came.
@@ -134,7 +153,10 @@ impl<V> Roster<V> {
     ) -> impl Iterator<Item = (Key, &V)> {
         core::iter::from_fn(move || {
             let entry = self.entries.get(here as usize)?;
-            let key = Key(mem::replace(&mut here, step(entry)));
+            let key = Key {
+                index: mem::replace(&mut here, step(entry)),
+                generation: entry.generation,
+            };
             Some((key, entry.value.as_ref()?))
         })
     }
@@ -149,7 +171,7 @@ mod tests {
         /// Against a vector: pushes, and removals of any member.
         #[test]
         fn is_a_list_in_order_of_arrival(acts in prop::collection::vec(any::<(bool, prop::sample::Index)>(), 0..200)) {
-            let (mut roster, mut model) = (Roster::new(), Vec::new());
+            let (mut roster, mut model, mut gone) = (Roster::new(), Vec::new(), Vec::new());
             for (number, (push, which)) in acts.into_iter().enumerate() {
                 if push || model.is_empty() {
                     model.push((roster.push(number), number));
@@ -157,9 +179,12 @@ mod tests {
                     let (key, value) = model.remove(which.index(model.len()));
                     prop_assert_eq!(roster.remove(key), Some(value));
                     prop_assert_eq!(roster.remove(key), None);
+                    gone.push(key);
                 }
                 prop_assert!(roster.iter().map(|(key, &value)| (key, value)).eq(model.iter().copied()));
                 prop_assert!(roster.latest_first().map(|(key, &value)| (key, value)).eq(model.iter().rev().copied()));
+                // Keys of those that have left name nobody, though their places may be taken again.
+                prop_assert!(gone.iter().all(|&key| roster.get_mut(key).is_none() && roster.remove(key).is_none()));
                 prop_assert_eq!((roster.len(), roster.is_empty()), (model.len(), model.is_empty()));
                 prop_assert!(roster.entries.len() <= number + 1);
             }

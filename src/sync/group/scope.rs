@@ -141,7 +141,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn_local(f)
+        // SAFETY: by the bounds.
+        unsafe { self.spawn_child(f, true) }
     }
 
     /// As [`Scope::spawn`], for closures and values that must stay on this thread (not `Send`).
@@ -160,6 +161,22 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// ```
     #[track_caller]
     pub fn spawn_local<F, T>(&'scope self, f: F) -> ScopedGreenlet<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        // SAFETY: it stays here.
+        unsafe { self.spawn_child(f, false) }
+    }
+
+    /// # Safety
+    /// `f` and `T` are Send, if any worker may start it (`anywhere`).
+    #[track_caller]
+    pub(super) unsafe fn spawn_child<F, T>(
+        &'scope self,
+        f: F,
+        anywhere: bool,
+    ) -> ScopedGreenlet<'scope, T>
     where
         F: FnOnce() -> T + 'scope,
         T: 'scope,
@@ -183,7 +200,13 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // unwound; that does not happen before the child has left the list of children, or is done without ever
         // running again (`children`, "Why nothing dangles"). When it leaves, `f` has been consumed or dropped, and
         // its share of the outcome too. The task's own type is (), so its handle may be dropped at any time.
-        let spawned = unsafe { scoped::spawn_borrowing(move || child.run()) };
+        // What the child has besides is Send and Sync.
+        let spawned = unsafe {
+            match anywhere {
+                true => scoped::spawn_borrowing_anywhere(move || child.run()),
+                false => scoped::spawn_borrowing(move || child.run()),
+            }
+        };
         match spawned {
             Ok(greenlet) => {
                 self.children.enter(key, greenlet.task().clone());

@@ -2,6 +2,7 @@
 //!
 //! What asyncio's `TaskGroup` and Go's `errgroup` do, on [`mod@super::scope`]: errors are values here and travel beside
 //! panics, which go the scope's way.
+#![allow(unsafe_code)] // Says what may start on another thread.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -91,7 +92,8 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         T: Send + 'scope,
         E: Send + 'scope,
     {
-        self.spawn_local(f)
+        // SAFETY: by the bounds.
+        unsafe { self.spawn_task(f, true) }
     }
 
     /// As [`TaskGroup::spawn`], for closures and values that must stay on this thread.
@@ -105,21 +107,35 @@ impl<'scope, 'env, E> TaskGroup<'scope, 'env, E> {
         T: 'scope,
         E: 'scope,
     {
-        self.scope
-            .spawn_local(move || match catch_unwind(AssertUnwindSafe(f)) {
-                Ok(Ok(value)) => value,
-                Ok(Err(error)) => {
-                    self.fail(error);
-                    resume_unwind(Box::new(Killed))
+        // SAFETY: it stays here.
+        unsafe { self.spawn_task(f, false) }
+    }
+
+    /// # Safety
+    /// `f`, `T` and `E` are Send, if any worker may start it (`anywhere`).
+    #[track_caller]
+    unsafe fn spawn_task<F, T>(&'scope self, f: F, anywhere: bool) -> ScopedGreenlet<'scope, T>
+    where
+        F: FnOnce() -> Result<T, E> + 'scope,
+        T: 'scope,
+        E: 'scope,
+    {
+        let task = move || match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                self.fail(error);
+                resume_unwind(Box::new(Killed))
+            }
+            Err(payload) => {
+                if payload.is::<Killed>() {
+                    resume_unwind(payload);
                 }
-                Err(payload) => {
-                    if payload.is::<Killed>() {
-                        resume_unwind(payload);
-                    }
-                    self.scope.children().fail(payload);
-                    resume_unwind(Box::new(Killed))
-                }
-            })
+                self.scope.children().fail(payload);
+                resume_unwind(Box::new(Killed))
+            }
+        };
+        // SAFETY: the caller's promise; the group's own state is behind locks.
+        unsafe { self.scope.spawn_child(task, anywhere) }
     }
 
     /// Ends the group with an error, if it is the first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::crew::{Crew, Job};
 use super::roster::Key;
-use crate::scheduler::{Greenlet, Handle, spawn_local};
+use crate::scheduler::{Greenlet, Handle, spawn, spawn_local};
 use crate::sync::waiter::{NotGranted, deadline_in};
 
 pub(super) const JOINING: &str = "joining a group";
@@ -55,7 +55,8 @@ impl Group {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn_local(f)
+        let key = self.crew.try_reserve().expect("a group has no limit");
+        start(&self.crew, key, f)
     }
 
     /// Spawns a member that stays on this thread, as [`crate::spawn_local`].
@@ -69,7 +70,7 @@ impl Group {
         T: 'static,
     {
         let key = self.crew.try_reserve().expect("a group has no limit");
-        start(&self.crew, key, f)
+        start_here(&self.crew, key, f)
     }
 
     /// Makes a greenlet a member; false if it is one already or has ended. Looks at all members.
@@ -182,14 +183,28 @@ impl fmt::Debug for Group {
 
 // What a pool does in the same way.
 
+/// Spawns a member, which any worker may start.
 #[track_caller]
 pub(super) fn start<F, T>(crew: &Arc<Crew>, key: Key, f: F) -> Greenlet<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let job = Job::new(f, crew.clone(), key);
+    let greenlet = spawn(move || job.run());
+    // On another worker it may have left already; then its place is no more.
+    crew.enter(key, greenlet.task().clone());
+    greenlet
+}
+
+/// Spawns a member that stays on this thread.
+#[track_caller]
+pub(super) fn start_here<F, T>(crew: &Arc<Crew>, key: Key, f: F) -> Greenlet<T>
 where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
     let job = Job::new(f, crew.clone(), key);
-    // It only schedules: the greenlet cannot leave before it has entered.
     let greenlet = spawn_local(move || job.run());
     crew.enter(key, greenlet.task().clone());
     greenlet

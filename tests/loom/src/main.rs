@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `sys/short_lock.rs` | `sys`: a nap is a yield |
 //! | `scheduler/inbox.rs` | `scheduler::task` (counted, flags), `scheduler::bell` (a condition variable) |
+//! | `scheduler/workers/{idle, announce, worker, injector}.rs` | `crossbeam_deque`; `scheduler::workers`: a team; the hub's loop is in the model |
+//! | the flags of `scheduler/{task, park, interrupt}.rs` | all of it: `scheduler::task` |
 //! | `sync/waiter.rs`, `sync/permits.rs` | `scheduler::{sleeper, park}`: a thread that waits, and its token |
 //! | `sync/queue`, `sync/mpmc` | `timer`: a deadline that comes when the model says so; `scheduler::hub`: no budget |
 //! | all | `util::primitive`: loom's atomics and cells |
@@ -24,6 +26,9 @@
 //! A model that fails panics: `deadlock` is a lost wake-up, `Causality violation` (or `Concurrent … accesses`) something that was
 //! used without the order that makes it safe, an assertion the loss of an item or a permit.
 //!
+//! With the feature `threads`, and another crate under the name of loom, the same models run as ordinary threads, for
+//! ThreadSanitizer: `tests/tsan`, `ci/tsan.sh`.
+//!
 //! A program and not tests, because `cfg(test)` would bring in the unit tests of the included files, which run threads of their own.
 //!
 //! Not checked here: the budget, the hub's own bookkeeping, and what no model of [`models::all`] does. Loom knows no
@@ -34,6 +39,11 @@
 #![allow(dead_code, unused_imports)] // The included files have more than the models use.
 #![allow(clippy::arc_with_non_send_sync)] // Loom checks what is shared, and better than the types.
 
+#[cfg(not(feature = "threads"))]
+extern crate self as crossbeam_deque;
+
+#[cfg(not(feature = "threads"))]
+mod deque;
 mod models;
 mod scheduler;
 mod sync;
@@ -42,6 +52,9 @@ mod timer;
 mod util;
 
 use std::time::Instant;
+
+#[cfg(not(feature = "threads"))]
+pub(crate) use deque::{Steal, Stealer, Worker}; // as `crossbeam_deque`
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

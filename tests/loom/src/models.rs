@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::scheduler::inbox_model;
+use crate::scheduler::workers::{idle_model, injector_model};
+use crate::scheduler::{inbox_model, settle_model};
 use crate::sync::{channel_model, permits_model, waiter_model};
 use crate::sys::spinning_model;
 
@@ -13,6 +14,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
     [
         spinning_model::MODELS,
         inbox_model::MODELS,
+        settle_model::MODELS,
+        idle_model::MODELS,
+        injector_model::MODELS,
         waiter_model::MODELS,
         permits_model::MODELS,
         channel_model::MODELS,

@@ -4,7 +4,20 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use loom::sync::{Condvar, Mutex};
+
+/// How often any bell has rung since [`count_rings`]. Not loom's: it orders nothing.
+static RINGS: AtomicUsize = AtomicUsize::new(0);
+
+pub(in crate::scheduler) fn count_rings() {
+    RINGS.store(0, Ordering::Relaxed);
+}
+
+pub(in crate::scheduler) fn rings() -> usize {
+    RINGS.load(Ordering::Relaxed)
+}
 
 #[derive(Debug)]
 pub(crate) struct Bell(OnceLock<(Mutex<bool>, Condvar)>);
@@ -24,6 +37,10 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
+        // Not of ordinary threads: see `idle_model`.
+        if cfg!(not(feature = "threads")) {
+            RINGS.fetch_add(1, Ordering::Relaxed);
+        }
         let (rung, changed) = self.parts();
         *rung.lock().expect("no panic while it is held") = true;
         changed.notify_one();

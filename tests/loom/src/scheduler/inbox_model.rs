@@ -40,20 +40,20 @@ pub(crate) const MODELS: &[Row] = &[
 /// What a waker does before it wakes. Relaxed: it is for the inbox to order it. A hub that was woken and does
 /// not see the deed sleeps for ever, which loom reports.
 #[derive(Default)]
-struct Deed(AtomicBool);
+pub(super) struct Deed(AtomicBool);
 
 impl Deed {
-    fn does(&self) {
+    pub(super) fn does(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// An empty inbox, with all its atomics made.
-fn shared() -> &'static Shared {
+pub(super) fn shared() -> &'static Shared {
     let shared: &'static Shared = Box::leak(Box::new(Shared::new()));
     let _ = shared.bell();
     shared.awake();

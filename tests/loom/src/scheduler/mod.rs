@@ -5,8 +5,10 @@ pub(crate) mod bell;
 pub(crate) mod inbox;
 pub(crate) mod inbox_model;
 pub(crate) mod park;
+pub(crate) mod settle_model;
 pub(crate) mod sleeper;
 pub(crate) mod task;
+pub(crate) mod workers;
 
 pub(crate) fn yield_now() {
     loom::thread::yield_now();

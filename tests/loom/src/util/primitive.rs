@@ -18,6 +18,7 @@
 use std::sync::OnceLock;
 
 pub(crate) use loom::hint;
+pub(crate) use loom::sync::atomic::fence;
 pub(crate) use std::sync::atomic::Ordering;
 
 /// A cell whose accesses loom has to find ordered.

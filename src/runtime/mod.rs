@@ -1,4 +1,27 @@
-//! The one file that knows everything: what a program calls without having made anything first.
+//! The part that knows everything: what a program calls without having made anything first, and runtimes of many threads.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `mod.rs` | [`run`] |
+//! | [`builder`] | [`RuntimeBuilder`]: how many workers, and how they are |
+//! | [`handle`] | [`Runtime`] and [`RuntimeHandle`]: spawning into it |
+//! | [`future`] | futures as light tasks |
+//! | [`thread`] | the life of a worker's thread |
+//! | [`shutdown`] | draining, killing, joining |
+//! | [`metrics`] | what it has done so far |
+
+mod builder;
+mod future;
+mod handle;
+mod metrics;
+mod shutdown;
+mod thread;
+
+pub use builder::RuntimeBuilder;
+pub use future::{FutureHandle, spawn_future};
+pub use handle::{Runtime, RuntimeHandle, spawn_on, worker_index};
+pub use metrics::{RuntimeMetrics, WorkerMetrics};
+pub use shutdown::Unclean;
 
 use crate::scheduler;
 

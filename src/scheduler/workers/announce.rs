@@ -1,0 +1,50 @@
+//! Telling sleepers of work: after each push, and by whoever has looked for work and found some.
+//!
+//! The order of the steps is the protocol; [`super::idle`] has the states, `src/scheduler/README.md` the argument, and loom
+//! (`tests/loom`) checks this file.
+
+use super::Team;
+use super::fresh::Fresh;
+use crate::util::primitive::{Ordering, fence};
+
+impl Team {
+    /// For a thread that is none of the workers: hands `item` to one of them.
+    ///
+    /// # Errors
+    /// With the item, if the runtime ends.
+    pub(in crate::scheduler) fn inject(&self, item: Fresh, greenlets: u64) -> Result<(), Fresh> {
+        self.injector.push(item, greenlets)?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Something was pushed: wakes a worker for it, if one sleeps and none searches.
+    #[inline]
+    pub(in crate::scheduler) fn announce(&self) {
+        if let Some(worker) = self.idle.pick() {
+            self.wake(worker);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, worker: usize) {
+        // Its bell was armed before it lay down. If it is awake already, it finds that it was picked.
+        if let Some(place) = self.place(worker) {
+            place.shared.ring_if_asleep();
+        }
+    }
+
+    /// Whether there is something to be started that worker `index` will not start next: it keeps `kept` of its own. Sees every
+    /// push that came before a sequentially consistent fence or read-modify-write of the caller's.
+    pub(super) fn has_fresh(&self, index: usize, kept: usize) -> bool {
+        fence(Ordering::SeqCst); // pairs with the one in `pick`
+        !self.injector.is_empty()
+            || self.members.iter().enumerate().any(|(nth, member)| {
+                if nth == index {
+                    member.stealer.len() > kept
+                } else {
+                    !member.stealer.is_empty()
+                }
+            })
+    }
+}
