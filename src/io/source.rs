@@ -107,6 +107,18 @@ impl<S: AsFd> Source<S> {
         self.inner.as_ref().expect("taken only by into_inner")
     }
 
+    /// The std type, with which the caller may do anything: its registrations are released first, and made again when
+    /// somebody waits.
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        let inner = self.inner.as_mut().expect("taken only by into_inner");
+        self.registration.release(inner.as_fd());
+        inner
+    }
+
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
     /// Gives the descriptor up, unregistered; it is still non-blocking.
     pub(crate) fn into_inner(mut self) -> S {
         let inner = self.inner.take().expect("taken once");
@@ -141,8 +153,10 @@ impl<S: AsFd> Source<S> {
         self.run(interest, self.options.timeout(interest), emptied, op)
     }
 
+    /// As [`Source::operate`], where `emptied` says of a result that it emptied (or filled) the
+    /// descriptor. It must not say so when it cannot know: then no edge may come any more.
     #[inline]
-    fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         interest: Interest,
         timeout: Option<Duration>,

@@ -17,7 +17,11 @@
 //!    behind by a close; dropping needs none of this, as a waiter borrows what it waits for.
 //! 6. Events carry the generation of the source they are for; an event for a descriptor that is gone (a
 //!    duplicate kept the file open, or it was in the same batch) is recognised and ignored.
-//! 7. A poll blocks no longer than the hub says; there is no tick.
+//! 7. A direction keeps, beside its greenlets, the waker of one future: of the one that was polled last and found
+//!    nothing ([`Registration::poll_operate`]). An edge and a close wake greenlets and future. The waker lies
+//!    with the hub on whose thread the future was polled, so that thread has to run its hub when it has nothing else to do. Wakers are
+//!    anybody's code: they are called when nothing of the reactor is borrowed.
+//! 8. A poll blocks no longer than the hub says; there is no tick.
 //!
 //! # Who may call what
 //! Everything on a hub's thread, except that a [`Registration`] may be closed and dropped on any.
@@ -32,16 +36,21 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
+use crate::scheduler::BUDGET;
 use crate::scheduler::driver::{Poller, Wait};
 use crate::scheduler::hub::{self, Hub};
 use crate::scheduler::inbox::Shared;
+use crate::scheduler::wakers;
+use crate::sys::clock;
 use crate::sys::epoll::{Epoll, EventBuffer};
+use crate::timer;
 use rustix::fd::BorrowedFd;
 use source::{Key, Sources};
 
 pub(crate) use registration::Registration;
-pub(crate) use source::Interest;
+pub use source::Interest;
 
 /// Events taken from the kernel at once; the rest come with the next poll.
 const EVENTS: usize = 1024;
@@ -52,7 +61,12 @@ const BELL: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Reactor {
     sources: RefCell<Sources>,
+    /// Greenlets that wait, and wakers that are kept.
     waiters: Cell<usize>,
+    /// Operations of polled futures that may succeed before one has to let others run.
+    budget: Cell<u32>,
+    /// Scratch: wakers on their way from a source to being called.
+    wakers: RefCell<Vec<Waker>>,
     events: RefCell<EventBuffer>,
     remote: Arc<Remote>,
 }
@@ -119,6 +133,8 @@ impl Reactor {
         hub.attach_poller(Rc::new(Reactor {
             sources: RefCell::default(),
             waiters: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            wakers: RefCell::default(),
             events: RefCell::new(EventBuffer::with_capacity(EVENTS)),
             remote,
         }));
@@ -139,10 +155,34 @@ impl Reactor {
     fn deregister(&self, key: Key, fd: BorrowedFd<'_>) {
         // It fails if the descriptor was closed behind our back; then the kernel has removed it.
         let _ = self.remote.epoll.remove(fd);
+        self.end(key);
+    }
+
+    /// Removes a source, and wakes those who wait for it.
+    fn end(&self, key: Key) {
         let source = self.sources.borrow_mut().remove(key);
         if let Some(source) = source {
-            source.wake_all();
+            let mut wakers = self.wakers.take();
+            source.wake_all(&mut wakers);
+            self.call(wakers);
         }
+    }
+
+    /// Calls wakers that were taken out of their sources. Nothing may be borrowed.
+    #[inline]
+    fn call(&self, mut wakers: Vec<Waker>) {
+        if !wakers.is_empty() {
+            self.waiters.set(self.waiters.get() - wakers.len());
+            wakers.drain(..).for_each(wakers::wake);
+        }
+        self.wakers.replace(wakers);
+    }
+
+    /// Counts an operation of a polled future; true if it has to let others run first.
+    fn spend_poll_budget(&self) -> bool {
+        let left = self.budget.get();
+        self.budget.set(left.checked_sub(1).unwrap_or(BUDGET));
+        left == 0
     }
 
     /// Frees the sources that other threads have closed.
@@ -156,28 +196,44 @@ impl Reactor {
             core::mem::take(&mut *closed)
         };
         for key in closed {
-            if let Some(source) = self.sources.borrow_mut().remove(key) {
-                source.wake_all();
-            }
+            self.end(key);
         }
     }
+}
+
+/// Blocks the thread until a descriptor is ready, its hub's bell rings, or a timer is due, and wakes whom that concerns. No
+/// greenlet runs: this is for code that must wait and cannot be suspended.
+pub(crate) fn turn() {
+    let wait = timer::next_alarm().map_or(Wait::Forever, Wait::Until);
+    if let Err(error) = Reactor::get().and_then(|reactor| reactor.poll(wait)) {
+        tracing::error!(target: "rustlet", %error, "polling descriptors failed");
+        crate::sys::thread::sleep_until(clock::now() + 1_000_000);
+    }
+    timer::fire_due();
 }
 
 impl Poller for Reactor {
     fn poll(&self, wait: Wait) -> io::Result<()> {
         let mut events = self.events.borrow_mut();
         self.remote.epoll.wait(&mut events, wait.deadline())?;
+        self.budget.set(BUDGET);
+        let mut wakers = self.wakers.take();
+        let mut rung = false;
+        let counters = &hub::get().counters;
+        let mut sources = self.sources.borrow_mut();
         for event in events.iter() {
             if event.token == BELL {
                 // Edge-triggered and never read: it rings again with the next write.
-                self.bury();
-            } else if let Some(source) = self
-                .sources
-                .borrow_mut()
-                .get_mut(Key::from_token(event.token))
-            {
-                source.apply(&event);
+                rung = true;
+            } else if let Some(source) = sources.get_mut(Key::from_token(event.token)) {
+                counters.events.add(1);
+                source.apply(&event, &mut wakers);
             }
+        }
+        drop((sources, events));
+        self.call(wakers);
+        if rung {
+            self.bury();
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A descriptor's side of the reactor: where it is registered, and the loop that waits.
 
+mod poll;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -180,6 +182,11 @@ impl Registration {
                 Err(ParkError::Deadlock(report)) => timer::no_deadlock(report),
             }
         }
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Marks the descriptor closed and wakes everybody who waits for it, with an error.

@@ -1,12 +1,17 @@
 //! The sources of a reactor: per registered descriptor, what is ready and who waits.
 
+use std::task::Waker;
+
 use crate::scheduler::{TaskRef, park};
 use crate::sys::epoll::Event;
 
-/// The direction that an operation needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
+/// What an operation on a descriptor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interest {
+    /// Input, the end of it, or an error.
     Read,
+    /// Room for output, or an error.
     Write,
 }
 
@@ -38,6 +43,17 @@ struct Side {
     /// `ready` stays set: no further edge will come.
     last: bool,
     waiters: Waiters,
+    /// The future that was polled last, and found nothing.
+    waker: Option<Waker>,
+}
+
+impl Side {
+    /// Greenlets are woken at once; a waker, which may be anybody's code, is handed out to be called when nothing
+    /// is borrowed.
+    fn wake(&mut self, wakers: &mut Vec<Waker>) {
+        self.waiters.wake();
+        wakers.extend(self.waker.take());
+    }
 }
 
 /// A registered descriptor.
@@ -112,8 +128,21 @@ impl Source {
         self.side(interest).waiters.remove(task);
     }
 
-    /// Notes what the kernel says and wakes those it concerns. Waking touches the scheduler alone.
-    pub(super) fn apply(&mut self, event: &Event) {
+    /// Whether the waker that is here would wake the same as `waker`.
+    pub(super) fn has_waker(&mut self, interest: Interest, waker: &Waker) -> bool {
+        let mine = &self.side(interest).waker;
+        mine.as_ref().is_some_and(|mine| mine.will_wake(waker))
+    }
+
+    /// Puts a direction's waker, and returns the one before.
+    #[must_use = "to be dropped when nothing is borrowed"]
+    pub(super) fn set_waker(&mut self, interest: Interest, waker: Waker) -> Option<Waker> {
+        self.side(interest).waker.replace(waker)
+    }
+
+    /// Notes what the kernel says and wakes those it concerns. Waking touches the scheduler alone; wakers
+    /// are left in `wakers`.
+    pub(super) fn apply(&mut self, event: &Event, wakers: &mut Vec<Waker>) {
         for (side, ready, last) in [
             (&mut self.read, event.readable, event.read_closed),
             (&mut self.write, event.writable, event.write_closed),
@@ -121,15 +150,15 @@ impl Source {
             side.ready |= ready;
             side.last |= last;
             if ready {
-                side.waiters.wake();
+                side.wake(wakers);
             }
         }
     }
 
     /// Wakes everybody: the descriptor is closed.
-    pub(super) fn wake_all(mut self) {
-        self.read.waiters.wake();
-        self.write.waiters.wake();
+    pub(super) fn wake_all(mut self, wakers: &mut Vec<Waker>) {
+        self.read.wake(wakers);
+        self.write.wake(wakers);
     }
 }
 
@@ -213,14 +242,35 @@ mod tests {
     fn a_short_read_waits_for_the_next_edge_unless_the_peer_has_closed() {
         let mut source = Source::default();
         assert!(!source.is_ready(Interest::Read));
-        source.apply(&event(true, false));
+        source.apply(&event(true, false), &mut Vec::new());
         assert!(source.is_ready(Interest::Read));
         source.clear(Interest::Read, false);
         assert!(!source.is_ready(Interest::Read));
-        source.apply(&event(true, true));
+        source.apply(&event(true, true), &mut Vec::new());
         source.clear(Interest::Read, false);
         assert!(source.is_ready(Interest::Read), "no further edge will come");
         source.clear(Interest::Read, true);
         assert!(!source.is_ready(Interest::Read), "the kernel said so");
+    }
+
+    #[test]
+    fn an_edge_hands_out_the_last_waker_of_its_direction() {
+        struct Nobody;
+        impl std::task::Wake for Nobody {
+            fn wake(self: std::sync::Arc<Self>) {}
+        }
+        let mut source = Source::default();
+        let waker = &Waker::from(std::sync::Arc::new(Nobody));
+        let first = source.set_waker(Interest::Read, waker.clone());
+        assert!(first.is_none() && source.has_waker(Interest::Read, waker));
+        assert!(source.set_waker(Interest::Read, waker.clone()).is_some());
+        assert!(!source.has_waker(Interest::Write, waker));
+        let mut wakers = Vec::new();
+        source.apply(&event(true, false), &mut wakers);
+        source.apply(&event(true, false), &mut wakers);
+        assert_eq!(wakers.len(), 1);
+        assert!(source.set_waker(Interest::Write, waker.clone()).is_none());
+        source.wake_all(&mut wakers);
+        assert_eq!(wakers.len(), 2);
     }
 }

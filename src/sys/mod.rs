@@ -13,11 +13,17 @@
 
 pub(crate) mod clock;
 pub(crate) mod epoll;
+pub(crate) mod exit;
+pub(crate) mod fork;
 pub(crate) mod guard;
 pub(crate) mod mem;
+pub(crate) mod nowait;
 pub(crate) mod proc;
 pub(crate) mod short_lock;
 pub(crate) mod signal;
+pub(crate) mod signal_delivery;
+pub(crate) mod socket;
+pub(crate) mod stack_sample;
 pub(crate) mod syscall;
 pub(crate) mod thread;
 pub(crate) mod ticks;

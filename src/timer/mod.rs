@@ -5,15 +5,17 @@
 //! | [`wheel`] | the timing wheel, a pure data structure |
 //! | `mod.rs` | a hub's alarms: what the wheel's values mean; sleeping |
 //! | [`mod@timeout`] | `timeout(duration, f)` around any code that blocks |
+//! | [`future`] | `Sleep`, a future |
 //! | [`many`], [`mod@iwait`] | waiting for greenlets with a limit, for all of many, for whichever comes first |
 //!
-//! An alarm wakes a greenlet, hits one of its scopes, or starts a delayed greenlet. Alarms are
-//! [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
-//! goes with it.
+//! An alarm wakes a greenlet, hits one of its scopes, starts a delayed greenlet, or wakes a future. Alarms of
+//! greenlets are [`Armed`] guards on the waiting greenlet's stack: whichever way the wait ends, the alarm
+//! goes with it. A future's is in the future itself.
 //!
 //! Never early; late by up to one tick of the wheel (65.5 µs) or a thousandth of the waiting time, whichever is
 //! more, and by what the hub is doing: an alarm fires when the hub gets to it.
 
+mod future;
 mod iwait;
 mod many;
 mod timeout;
@@ -22,16 +24,20 @@ mod wheel;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::scheduler::driver::Alarms;
 use crate::scheduler::hub::{self, Hub};
 use crate::scheduler::interrupt::{self, ScopeId};
 use crate::scheduler::park::{self, ParkError, WaitReason};
-use crate::scheduler::{Deadlock, Greenlet, JoinError, TaskRef, wait_done_or};
+use crate::scheduler::{Deadlock, Greenlet, JoinError, TaskRef, wait_done_or, wakers};
 use crate::sys::clock::{self, Nanos};
+use future::Slot;
 use wheel::{Key, Wheel};
 
+pub use future::Sleep;
 pub use iwait::{IWait, iwait, wait};
 pub use many::{joinall, killall, killall_timeout};
 pub use timeout::{Elapsed, timeout, timeout_at, with_timeout};
@@ -42,11 +48,17 @@ enum Alarm {
     Wake(TaskRef),
     Hit(TaskRef, ScopeId),
     Start(u64),
+    Ring(Arc<Slot>),
 }
+
+/// A wheel of a million timers is to be no larger for futures.
+const _: () = assert!(size_of::<Option<Alarm>>() <= 24);
 
 /// A hub's alarms.
 struct Timers {
     wheel: RefCell<Wheel<Alarm>>,
+    /// Wakers whose alarms have fired, and which are called when the wheel is free again.
+    wakers: RefCell<Vec<Waker>>,
 }
 
 impl Timers {
@@ -56,6 +68,7 @@ impl Timers {
             .alarms(|| {
                 Rc::new(Timers {
                     wheel: RefCell::new(Wheel::new(clock::now())),
+                    wakers: RefCell::default(),
                 })
             })
             .as_any()
@@ -86,8 +99,20 @@ impl Alarms for Timers {
             return;
         }
         let hub = hub::get();
-        // Nothing that fires comes back to the wheel: waking and starting push to the run queue.
-        wheel.advance(clock::now(), |_, alarm| alarm.fire(hub));
+        let mut wakers = self.wakers.take();
+        // Nothing that fires comes back to the wheel: waking and starting push to the run queue. Wakers of
+        // futures, which might, are called afterwards.
+        let mut fired = 0;
+        wheel.advance(clock::now(), |_, alarm| {
+            fired += 1;
+            alarm.fire(hub, &mut wakers);
+        });
+        hub.counters.timers.add(fired);
+        drop(wheel);
+        if !wakers.is_empty() {
+            wakers.drain(..).for_each(wakers::wake);
+        }
+        self.wakers.replace(wakers);
     }
 
     fn next(&self) -> Option<Nanos> {
@@ -104,11 +129,12 @@ impl Alarms for Timers {
 }
 
 impl Alarm {
-    fn fire(self, hub: &Hub) {
+    fn fire(self, hub: &Hub, wakers: &mut Vec<Waker>) {
         match self {
             Alarm::Wake(task) => park::unpark(&task),
             Alarm::Hit(task, scope) => interrupt::hit(&task, scope),
             Alarm::Start(id) => hub.start_delayed(id),
+            Alarm::Ring(slot) => wakers.extend(slot.take()),
         }
     }
 }
@@ -169,16 +195,29 @@ impl Deadline {
     }
 }
 
-/// Waits until `at`, letting others run.
-fn sleep_until_nanos(at: Nanos) {
+/// When the next alarm of this thread's hub fires, if any does.
+pub(crate) fn next_alarm() -> Option<Nanos> {
+    Timers::get().next()
+}
+
+/// Fires what is due on this thread's hub: for code that has to block the thread while others cannot run.
+pub(crate) fn fire_due() {
+    Timers::get().fire_due();
+}
+
+/// Waits until `at`, letting others run; false if it was over already.
+fn sleep_until_nanos(at: Nanos) -> bool {
     let deadline = Deadline::new(Some(at));
+    let mut waited = false;
     while !deadline.has_come() {
+        waited = true;
         match park::park(WaitReason::SLEEP) {
             Ok(()) => {}
             Err(ParkError::Unwinding) => crate::sys::thread::sleep_until(at),
             Err(ParkError::Deadlock(report)) => panic!("sleeping for ever: {report}"),
         }
     }
+    waited
 }
 
 /// Suspends the running greenlet for at least `duration`; the others go on.
@@ -201,10 +240,9 @@ fn sleep_until_nanos(at: Nanos) {
 /// assert!(start.elapsed() < Duration::from_secs(2)); // together, not one after the other
 /// ```
 pub fn sleep(duration: Duration) {
-    if duration.is_zero() {
+    if duration.is_zero() || !sleep_until_nanos(clock::after(duration)) {
+        // Already over: the others go on all the same, or a loop of short sleeps would starve them.
         crate::scheduler::yield_now();
-    } else {
-        sleep_until_nanos(clock::after(duration));
     }
 }
 

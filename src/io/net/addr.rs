@@ -30,6 +30,28 @@ pub trait ToSocketAddrs {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 
+/// The addresses of `host`, in the order in which they should be tried: `"example.org:80"`, `("example.org", 80)`, and
+/// whatever else is [`ToSocketAddrs`].
+///
+/// Resolving a host name suspends the greenlet. The system asks (`getaddrinfo`), so `/etc/hosts`,
+/// `nsswitch.conf` and the order of RFC 6724 are what the rest of the system has. gevent's `socket.getaddrinfo`.
+///
+/// A kill or a timeout ends the wait; the system's own search goes on for itself.
+///
+/// ```
+/// let addrs: Vec<_> = rustlet::net::lookup_host("localhost:80")?.collect();
+/// assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 80));
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Errors
+/// The text is no address (`InvalidInput`), or the name cannot be resolved.
+pub fn lookup_host<A: ToSocketAddrs>(
+    host: A,
+) -> io::Result<impl Iterator<Item = SocketAddr> + use<A>> {
+    host.to_socket_addrs()
+}
+
 macro_rules! is_one_address {
     ($($t:ty),* $(,)?) => {$(
         impl ToSocketAddrs for $t {

@@ -3,20 +3,25 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::{TcpListener, TcpStream};
+use super::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 
-impl FromRawFd for TcpStream {
-    /// Makes the socket non-blocking.
-    unsafe fn from_raw_fd(fd: RawFd) -> Self {
-        // SAFETY: the caller owns `fd`, by the trait's contract.
-        unsafe { OwnedFd::from_raw_fd(fd) }.into()
-    }
+macro_rules! from_raw_fd {
+    ($($socket:ident),*) => {$(
+        impl FromRawFd for $socket {
+            /// Makes the socket non-blocking.
+            unsafe fn from_raw_fd(fd: RawFd) -> Self {
+                // SAFETY: the caller owns `fd`, by the trait's contract.
+                unsafe { OwnedFd::from_raw_fd(fd) }.into()
+            }
+        }
+    )*};
 }
 
-impl FromRawFd for TcpListener {
-    /// Makes the socket non-blocking.
-    unsafe fn from_raw_fd(fd: RawFd) -> Self {
-        // SAFETY: the caller owns `fd`, by the trait's contract.
-        unsafe { OwnedFd::from_raw_fd(fd) }.into()
-    }
-}
+from_raw_fd!(
+    TcpListener,
+    TcpStream,
+    UdpSocket,
+    UnixDatagram,
+    UnixListener,
+    UnixStream
+);

@@ -5,11 +5,10 @@ use std::io;
 use std::iter::FusedIterator;
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use super::accept::{self, Connection, take_connection};
 use super::{TcpStream, ToSocketAddrs, each_addr};
 use crate::io::source::Source;
 use crate::reactor::Interest;
@@ -20,12 +19,6 @@ use crate::reactor::Interest;
 pub struct TcpListener {
     source: Source<net::TcpListener>,
 }
-
-/// Waits between two tries to accept while descriptors are short.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// For how long [`TcpListener::accept`] waits for a descriptor before it reports that none is left.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl TcpListener {
     /// Listens on the first of `addr`'s addresses that can be bound.
@@ -44,6 +37,46 @@ impl TcpListener {
             rustix::net::listen(&listener, i32::MAX)?;
             Ok(TcpListener {
                 source: Source::new(listener),
+            })
+        })
+    }
+
+    /// As [`TcpListener::bind`], for an address that several sockets share (`SO_REUSEPORT`): one for each worker.
+    ///
+    /// All of them have to be made by this function, or set the option themselves, and belong to the same user. The
+    /// kernel gives each new connection to one of the sockets, by a hash of the addresses of both ends, and it
+    /// stays there: the others cannot take it. So the load is spread evenly if connections are many; a socket
+    /// gets its share though its thread is busy, or accepts nothing; and when a socket is closed, the connections of
+    /// its backlog are reset.
+    ///
+    /// With port 0 the first finds a free port, and the others bind to its
+    /// [`local_addr`](TcpListener::local_addr).
+    ///
+    /// ```
+    /// use rustlet::net::TcpListener;
+    /// let first = TcpListener::bind_reuse_port("127.0.0.1:0")?;
+    /// let second = TcpListener::bind_reuse_port(first.local_addr()?)?;
+    /// assert_eq!(first.local_addr()?, second.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TcpListener::bind`].
+    pub fn bind_reuse_port<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        each_addr(addr, |addr| {
+            let family = match addr {
+                SocketAddr::V4(_) => AddressFamily::INET,
+                SocketAddr::V6(_) => AddressFamily::INET6,
+            };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+            // As std, so that a server that starts again does not wait for old connections to be forgotten.
+            sockopt::set_socket_reuseaddr(&fd, true)?;
+            sockopt::set_socket_reuseport(&fd, true)?;
+            rustix::net::bind(&fd, &addr)?;
+            rustix::net::listen(&fd, i32::MAX)?;
+            Ok(TcpListener {
+                source: Source::new(fd.into()),
             })
         })
     }
@@ -73,28 +106,7 @@ impl TcpListener {
     /// # Errors
     /// As [`std::net::TcpListener::accept`]; `EBADF` when the listener was closed.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut pause = FIRST_PAUSE;
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.source.operate(Interest::Read, None, take_connection) {
-                Ok(connection) => return with_addr(connection),
-                Err(error)
-                    if is_shortage(&error)
-                        && waited < PATIENCE
-                        && !self.source.options().is_nonblocking() =>
-                {
-                    tracing::warn!(
-                        target: "rustlet",
-                        %error,
-                        "accept: no descriptor for a connection; it waits (raise RLIMIT_NOFILE, `ulimit -n`)"
-                    );
-                    crate::timer::sleep(pause);
-                    waited += pause;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        with_addr(accept::patiently(&self.source, take_connection)?)
     }
 
     /// Takes a connection if one is there, without waiting and without patience for a want of descriptors.
@@ -154,13 +166,6 @@ impl TcpListener {
     }
 }
 
-type Connection = (OwnedFd, Option<SocketAddrAny>);
-
-/// accept(2), which says "would block" when there is no connection.
-fn take_connection(fd: BorrowedFd<'_>) -> Result<Connection, Errno> {
-    rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
-}
-
 fn with_addr((fd, addr): Connection) -> io::Result<(TcpStream, SocketAddr)> {
     let stream = TcpStream::from_nonblocking(fd);
     let addr = match addr.map(SocketAddr::try_from) {
@@ -168,19 +173,6 @@ fn with_addr((fd, addr): Connection) -> io::Result<(TcpStream, SocketAddr)> {
         _ => stream.peer_addr()?,
     };
     Ok((stream, addr))
-}
-
-/// Whether a failed accept says that descriptors or kernel memory ran out (accept(2), "Errors").
-fn is_shortage(error: &io::Error) -> bool {
-    error
-        .raw_os_error()
-        .map(Errno::from_raw_os_error)
-        .is_some_and(|errno| {
-            matches!(
-                errno,
-                Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
-            )
-        })
 }
 
 /// Connections of a [`TcpListener`], without end.

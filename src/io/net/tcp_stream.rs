@@ -66,6 +66,12 @@ impl TcpStream {
         }
     }
 
+    /// For futures: [`crate::io`]'s traits of the async world.
+    #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
+    pub(in crate::io) fn source(&self) -> &Source<net::TcpStream> {
+        &self.source
+    }
+
     fn inner(&self) -> &net::TcpStream {
         self.source.inner()
     }
