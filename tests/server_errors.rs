@@ -69,10 +69,7 @@ fn an_error_or_a_panic_concerns_its_connection_alone() {
     let [failed, panicked] = &log[..] else {
         panic!("{log:?}")
     };
-    assert!(
-        failed.starts_with("the connection from 127.0.0.1:"),
-        "{failed}"
-    );
+    assert!(failed.starts_with("serving 127.0.0.1:"), "{failed}");
     assert!(failed.ends_with(" failed: of this test"), "{failed}");
     let end = " panicked: at the request of this test";
     assert!(panicked.ends_with(end), "{panicked}");
@@ -163,7 +160,7 @@ fn want_of_greenlets_is_reported() {
     }
     let log = log.lock().unwrap();
     assert_eq!(log.len(), 2, "{log:?}");
-    assert!(log[0].starts_with("no greenlet for the connection from"));
+    assert!(log[0].starts_with("no greenlet for 127.0.0.1:"));
     assert_eq!(server.connections(), 0);
     server.stop(LONG);
 }

@@ -267,9 +267,9 @@ fn the_listeners_are_closed_when_stop_returns() {
             .run()
             .assert_passed();
     }
-    yield_now();
-    drop(serving()); // what a hub needs is open
-    rustlet::sleep(WHILE);
+    let first = serving();
+    assert_answered(&request(first.local_addr()));
+    first.stop(LONG); // what a hub needs is open
     let before = support::open_fds();
     let server = StreamServer::builder()
         .bind("127.0.0.1:0")
@@ -326,6 +326,9 @@ fn another_thread_may_steer_it() {
         assert_answered(&second);
         assert_eq!(remote.connections(), 2);
         drop(first);
+        while remote.connections() > 1 {
+            thread::yield_now();
+        }
         let stopped = remote.stop(WHILE);
         assert_eq!((stopped.killed, stopped.left), (1, 0));
         assert_refused(addr);

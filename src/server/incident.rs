@@ -7,21 +7,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Something that went wrong and did not end the server: what [`super::Builder::on_error`] is told.
+/// Something that went wrong and did not end the server: what [`super::Builder::on_error`] is told. Peers have
+/// addresses of type `A`: those of TCP and UDP, unless the server is one for Unix sockets.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Incident<'a> {
-    /// Accepting failed, mostly because descriptors ran out. It is tried again after `pause`.
+pub enum Incident<'a, A = SocketAddr> {
+    /// Accepting failed, mostly because descriptors ran out, or receiving did. It is tried again after `pause`.
     Accept {
-        /// What accept(2) said.
+        /// What accept(2) or recv(2) said.
         error: io::Error,
         /// Doubles with each failure in a row.
         pause: Duration,
     },
-    /// No greenlet could be had for a connection, which was closed. The next is accepted after `pause`.
+    /// No greenlet could be had for a connection, which was closed, or a datagram, which was dropped. The next is
+    /// taken after `pause`.
     Spawn {
         /// The other end of the connection.
-        peer: SocketAddr,
+        peer: A,
         /// The text names the limit and the remedy.
         error: io::Error,
         /// Doubles with each failure in a row.
@@ -30,37 +32,34 @@ pub enum Incident<'a> {
     /// A handler returned an error.
     Failed {
         /// The other end of the connection.
-        peer: SocketAddr,
+        peer: A,
         /// What the handler returned.
         error: &'a (dyn Error + 'static),
     },
     /// A handler panicked. The panic hook has reported it already.
     Panicked {
         /// The other end of the connection.
-        peer: SocketAddr,
+        peer: A,
         /// The panic's payload.
         payload: &'a (dyn Any + Send),
     },
 }
 
-impl fmt::Display for Incident<'_> {
+impl<A: fmt::Debug> fmt::Display for Incident<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Incident::Accept { error, pause } => {
                 write!(f, "accept: {error}; trying again in {pause:?}")
             }
             Incident::Spawn { peer, error, .. } => {
-                write!(f, "no greenlet for the connection from {peer}: {error}")
+                write!(f, "no greenlet for {peer:?}: {error}")
             }
             Incident::Failed { peer, error } => {
-                write!(f, "the connection from {peer} failed: {error}")
+                write!(f, "serving {peer:?} failed: {error}")
             }
             Incident::Panicked { peer, payload } => {
                 let text = text(*payload).unwrap_or("a payload that is no text");
-                write!(
-                    f,
-                    "the handler of the connection from {peer} panicked: {text}"
-                )
+                write!(f, "the handler for {peer:?} panicked: {text}")
             }
         }
     }
@@ -74,13 +73,13 @@ fn text(payload: &(dyn Any + Send)) -> Option<&str> {
 
 /// The hook unless the user set another: everything goes to the log, but a panic, which is there
 /// already.
-pub(super) fn log(incident: &Incident<'_>) {
+pub(super) fn log<A: fmt::Debug>(incident: &Incident<'_, A>) {
     if !matches!(incident, Incident::Panicked { .. }) {
         tracing::warn!(target: "rustlet", "server: {incident}");
     }
 }
 
-/// What the handler of a connection may return: nothing, or a `Result`.
+/// What a handler may return: nothing, or a `Result`.
 ///
 /// The value of an `Ok` is dropped, so that `io::copy` and its like can be a handler's last line; an `Err` goes to
 /// [`super::Builder::on_error`].

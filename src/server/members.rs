@@ -1,12 +1,20 @@
 //! The greenlets of a server: who is waited for, and killed, at its end.
 //!
+//! ```text
+//!   enter ──► spawn ──► sent: its handle is noted ──► leave
+//!               └─────► begin: takes its cargo     ──► leave
+//! ```
 //! A greenlet is entered before it is spawned and leaves when its closure is dropped, be it at its end or
-//! because it was killed before it ran; its handle is noted in between, when there is one. A plain data
-//! structure: [`super::shared`] has the lock.
+//! because it was killed before it ran. In between it may begin, on another worker, before its spawner comes to note its
+//! handle. What it needs to begin (the connection, its slot) is its *cargo*, and lies here: the scheduler leaks the
+//! closures of greenlets that get no stack, and these must not take a client and a slot along.
+//!
+//! A plain data structure: [`super::membership`] has the protocol, [`super::shared`] the lock. What it returns is to be
+//! dropped without that lock.
 
 use std::collections::HashMap;
 
-use crate::scheduler::Handle;
+use crate::scheduler::{Greenlet, Handle};
 
 /// What a greenlet does for its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +39,19 @@ pub(super) enum Standing {
     GivenUp,
 }
 
-#[derive(Debug)]
-struct Member {
-    role: Role,
-    handle: Option<Handle>,
+pub(super) struct Member<C> {
+    pub(super) role: Role,
+    /// Known when it was sent, or has begun.
+    pub(super) handle: Option<Handle>,
+    /// What it has not taken yet; `None` from the beginning for those that need nothing.
+    pub(super) cargo: Option<C>,
+    /// Tells that the greenlet has ended without having begun.
+    pub(super) watch: Option<Greenlet<()>>,
     standing: Standing,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Members {
-    members: HashMap<Key, Member>,
+pub(super) struct Members<C> {
+    members: HashMap<Key, Member<C>>,
     next: Key,
     /// How many there are of each role and standing that somebody asks for.
     connections: usize,
@@ -48,32 +59,43 @@ pub(super) struct Members {
     given_up: usize,
 }
 
-impl Members {
-    pub(super) fn enter(&mut self, role: Role) -> Key {
+impl<C> Default for Members<C> {
+    fn default() -> Self {
+        Members {
+            members: HashMap::new(),
+            next: 0,
+            connections: 0,
+            waiting: 0,
+            given_up: 0,
+        }
+    }
+}
+
+impl<C> Members<C> {
+    pub(super) fn enter(&mut self, role: Role, cargo: Option<C>) -> Key {
         let key = self.next;
         self.next += 1;
         self.connections += usize::from(role == Role::Connection);
         let member = Member {
             role,
             handle: None,
+            cargo,
+            watch: None,
             standing: Standing::Counted,
         };
         self.members.insert(key, member);
         key
     }
 
-    /// Notes the handle of a member, unless it has left; tells what it does.
-    pub(super) fn note(&mut self, key: Key, handle: &Handle) -> Option<Role> {
-        let member = self.members.get_mut(&key)?;
-        member.handle = Some(handle.clone());
-        Some(member.role)
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Member<C>> {
+        self.members.get_mut(&key)
     }
 
-    pub(super) fn leave(&mut self, key: Key) {
+    pub(super) fn leave(&mut self, key: Key) -> Option<Member<C>> {
         self.set_standing(key, Standing::Counted);
-        if let Some(member) = self.members.remove(&key) {
-            self.connections -= usize::from(member.role == Role::Connection);
-        }
+        let member = self.members.remove(&key)?;
+        self.connections -= usize::from(member.role == Role::Connection);
+        Some(member)
     }
 
     /// How many connections there are.
@@ -93,7 +115,7 @@ impl Members {
 
     /// The member whose greenlet has this number.
     pub(super) fn find(&self, id: u64) -> Option<Key> {
-        let is_it = |member: &Member| member.handle.as_ref().is_some_and(|it| it.id() == id);
+        let is_it = |member: &Member<C>| member.handle.as_ref().is_some_and(|it| it.id() == id);
         self.members
             .iter()
             .find(|(_, member)| is_it(member))
@@ -115,7 +137,7 @@ impl Members {
 
     /// The members that `which` chooses.
     pub(super) fn choose(&self, which: impl Fn(Role, Standing) -> bool) -> Vec<Key> {
-        let chosen = |member: &Member| which(member.role, member.standing);
+        let chosen = |member: &Member<C>| which(member.role, member.standing);
         self.members
             .iter()
             .filter(|(_, member)| chosen(member))
@@ -144,9 +166,9 @@ mod tests {
 
     #[test]
     fn who_is_waited_for() {
-        let mut members = Members::default();
+        let mut members = Members::<()>::default();
         assert!(members.is_empty() && members.all_wait());
-        let [one, two] = [(); 2].map(|()| members.enter(Role::Connection));
+        let [one, two] = [(); 2].map(|()| members.enter(Role::Connection, None));
         assert!(!members.is_empty() && !members.all_wait());
         assert_eq!(
             members.set_standing(one, Standing::Waiting),
@@ -162,11 +184,11 @@ mod tests {
         assert!(members.is_empty() && members.all_wait());
         assert_eq!(members.connections(), 0);
         assert_eq!(members.set_standing(one, Standing::Waiting), None);
-        let three = members.enter(Role::Supervisor);
+        let three = members.enter(Role::Supervisor, None);
         assert!(!members.is_empty());
         members.set_standing(three, Standing::Waiting);
         members.leave(three);
-        members.enter(Role::Acceptor(0));
+        members.enter(Role::Acceptor(0), None);
         assert!(
             !members.all_wait(),
             "one that left while waiting is not counted on"

@@ -1,13 +1,18 @@
-//! Servers: [`StreamServer`] accepts TCP connections and gives each a greenlet.
-//!
-//! There is no `DatagramServer` yet: it waits for UDP.
+//! Servers: [`StreamServer`] accepts connections and gives each a greenlet; [`DatagramServer`] does so with UDP
+//! datagrams.
 //!
 //! # How it is built
 //! | file | one idea |
 //! |---|---|
 //! | `builder` | what can be set before a server is there |
+//! | `endpoint` | what a server takes its work from, and what differs between the kinds |
+//! | `datagram` | the face of a `DatagramServer` |
 //! | `shared` | the state that handles, acceptors and connections share |
 //! | `members` | the greenlets of a server: who is waited for, and killed at the end |
+//! | `membership` | how they come, begin and leave, on whatever worker |
+//! | `ending` | waiting for the end, and bringing it about |
+//! | `home` | where they run: on one thread, or on a runtime's workers |
+//! | `jobs` | what they do; the supervisor |
 //! | `accept` | the loop that accepts: pausing when full, backing off from errors |
 //! | `slots` | how many handlers may run |
 //! | `incident` | what can go wrong, as the hook of the user is told |
@@ -17,11 +22,15 @@
 //!                         ▲                      ▲
 //!    start_accepting ─────┘     stop_accepting ──┘ kills it; close kills all acceptors
 //! ```
-//! The handler stays on the thread that started the server, in the frames of these greenlets, so it need
-//! not be `Send`. The handle ([`StreamServer`]) does not know its type and may be used from any
-//! thread; where it must make something run there, it leaves a word for the supervisor.
+//! The handler lies in the frames of these greenlets. With [`start`](StreamServer::start) all of them stay on the calling
+//! thread, so it need not be `Send`. With [`start_in`](StreamServer::start_in) they are spread over a runtime's workers: a connection's
+//! greenlet is fresh when it is spawned, so an idle worker takes it. The handle ([`StreamServer`]) does not know the
+//! handler's type and may be used from any thread; where it must make something run there, it leaves a word for the supervisor.
 //!
 //! # Not chosen
+//! - That `start` spreads by itself when a worker calls it: whether the handler must be `Send` cannot depend on the caller's
+//!   thread. The name says where, as [`crate::Builder::spawn_in`] does, and any thread may call it.
+//! - Several acceptors on one listener, one a worker: each connection would wake all of them, to no use for all but one.
 //! - The handler as a field of the handle, as in gevent: either every handler is `Send`, or no handle is.
 //! - A callback of the reactor that accepts, as in gevent: acceptors are plain blocking code, whose pauses are
 //!   sleeps and whose end is a kill.
@@ -31,29 +40,35 @@
 
 mod accept;
 mod builder;
+mod datagram;
+mod ending;
+mod endpoint;
+mod home;
 mod incident;
+mod jobs;
 mod members;
+mod membership;
 mod shared;
 mod slots;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::io::net::{TcpListener, TcpStream, ToSocketAddrs};
+use crate::io::net::{TcpListener, ToSocketAddrs, UnixListener};
+use crate::runtime::RuntimeHandle;
+use home::{Here, Spread};
 use shared::Shared;
 
 pub use builder::Builder;
+pub use datagram::DatagramServer;
+pub use endpoint::{Endpoint, Listener};
 pub use incident::{Incident, Outcome};
 
-/// For how long [`StreamServer::stop`] waits for handlers that it has killed.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// A server for TCP connections: accepts, and runs a handler for each connection in a greenlet of its own.
-/// gevent's `StreamServer`.
+/// A server for connections: accepts, and runs a handler for each connection in a greenlet of its own. gevent's
+/// `StreamServer`.
 ///
 /// ```
 /// use rustlet::net::TcpStream;
@@ -73,10 +88,31 @@ const GRACE: Duration = Duration::from_secs(1);
 /// # std::io::Result::Ok(())
 /// ```
 ///
+/// For Unix sockets it is a `StreamServer<UnixListener>`:
+///
+/// ```
+/// use rustlet::net::{UnixListener, UnixStream};
+/// use rustlet::server::StreamServer;
+/// use std::io::{Read, Write};
+/// use std::time::Duration;
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("socket");
+/// let server = StreamServer::new(UnixListener::bind(&path)?)?;
+/// server.start(|mut stream: UnixStream, _peer| stream.write_all(b"hello"))?;
+///
+/// let mut text = String::new();
+/// UnixStream::connect(&path)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// server.stop(Duration::from_secs(1));
+/// # std::io::Result::Ok(())
+/// ```
+///
 /// # Life
 /// A server listens from the moment that it is made (connections queue up in the backlog), accepts once it is
 /// [started](StreamServer::start), and ends with [`close`](StreamServer::close) or
 /// [`stop`](StreamServer::stop); it is not started again after that. It also closes when its thread ends.
+/// Its connections are served by the thread that starts it, or by all [workers of a runtime](StreamServer::start_in).
 ///
 /// This is a handle: its clones stand for the same server, on any thread. Dropping the last one does not stop a
 /// server that was started, as dropping a greenlet's handle does not kill the greenlet. One that was not started
@@ -92,9 +128,16 @@ const GRACE: Duration = Duration::from_secs(1);
 ///
 /// TLS needs nothing from the server: the handler makes a TLS session around its stream, and a
 /// handshake then keeps nobody else waiting (`examples/gevent/wsgiserver_ssl.rs` shows it with `rustls`).
-#[derive(Clone)]
-pub struct StreamServer {
-    shared: Arc<Shared>,
+pub struct StreamServer<L: Listener = TcpListener> {
+    shared: Arc<Shared<L>>,
+}
+
+impl<L: Listener> Clone for StreamServer<L> {
+    fn clone(&self) -> Self {
+        StreamServer {
+            shared: self.shared.clone(),
+        }
+    }
 }
 
 impl StreamServer {
@@ -106,17 +149,38 @@ impl StreamServer {
         StreamServer::builder().bind(addr)?.build()
     }
 
+    /// For more than one listener, a bound on connections, and the rest of what can be set.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl StreamServer<UnixListener> {
+    /// [`StreamServer::builder`] for Unix sockets.
+    ///
+    /// ```
+    /// use rustlet::net::UnixListener;
+    /// use rustlet::server::StreamServer;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("socket");
+    /// let server = StreamServer::unix_builder()
+    ///     .listener(UnixListener::bind(path)?)
+    ///     .max_connections(100)
+    ///     .build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn unix_builder() -> Builder<UnixListener> {
+        Builder::default()
+    }
+}
+
+impl<L: Listener> StreamServer<L> {
     /// A server that accepts from `listener`.
     ///
     /// # Errors
     /// The listener has no address: it is no socket that listens.
-    pub fn new(listener: TcpListener) -> io::Result<StreamServer> {
-        StreamServer::builder().listener(listener).build()
-    }
-
-    /// For more than one listener, a bound on connections, and the rest of what can be set.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn new(listener: L) -> io::Result<StreamServer<L>> {
+        Builder::<L>::default().listener(listener).build()
     }
 
     /// Begins to accept, on the calling thread, which needs to block or yield for anything to happen.
@@ -128,10 +192,54 @@ impl StreamServer {
     /// ([`crate::Builder::spawn`]).
     pub fn start<F, R>(&self, handler: F) -> io::Result<()>
     where
-        F: Fn(TcpStream, SocketAddr) -> R + 'static,
+        F: Fn(L::Item, L::Addr) -> R + 'static,
         R: Outcome,
     {
-        accept::start(&self.shared, Rc::new(handler))
+        jobs::start(&self.shared, Here(Rc::new(handler)))
+    }
+
+    /// As [`start`](StreamServer::start), but spread over the workers of a runtime, from any thread.
+    ///
+    /// Any worker may start a connection's greenlet: the one that accepts, or one that has nothing to do. So a worker that is
+    /// stuck does not hold back connections that have not been begun. Where a handler has started it stays; so that connections that
+    /// last do not all come to be where they were accepted, a worker that has few of them and sleeps is given the next.
+    ///
+    /// One worker accepts from a listener, unless each has one of its own ([`Builder::bind_per_worker`]). While that worker is
+    /// stuck, by a handler that blocks its thread for instance, clients wait in the backlog.
+    ///
+    /// Limits ([`Builder::max_connections`], [`Builder::pool`]), pauses and the end hold for all workers together. The server
+    /// closes when the worker ends on which it accepts, that is, with the runtime, whose
+    /// [`shutdown`](crate::Runtime::shutdown) waits for servers that were not closed as for any greenlet: close or stop them first.
+    ///
+    /// ```
+    /// use rustlet::Runtime;
+    /// use rustlet::net::TcpStream;
+    /// use rustlet::server::StreamServer;
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    ///
+    /// let runtime = Runtime::builder().workers(2).build()?;
+    /// let server = StreamServer::bind("127.0.0.1:0")?;
+    /// server.start_in(&runtime.handle(), |mut stream: TcpStream, _| {
+    ///     write!(stream, "served by worker {:?}", rustlet::worker_index())
+    /// })?;
+    ///
+    /// let mut text = String::new();
+    /// TcpStream::connect(server.local_addr())?.read_to_string(&mut text)?;
+    /// assert!(text.starts_with("served by worker Some"));
+    ///
+    /// server.stop(Duration::from_secs(1));
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput`, if the server was started or closed before; the runtime is shutting down or has ended.
+    pub fn start_in<F, R>(&self, runtime: &RuntimeHandle, handler: F) -> io::Result<()>
+    where
+        F: Fn(L::Item, L::Addr) -> R + Send + Sync + 'static,
+        R: Outcome,
+    {
+        jobs::start(&self.shared, Spread::new(runtime, handler))
     }
 
     /// [`start`](StreamServer::start)s, and [`wait`](StreamServer::wait)s until the server has ended.
@@ -156,21 +264,28 @@ impl StreamServer {
     /// ```
     pub fn serve_forever<F, R>(&self, handler: F) -> io::Result<()>
     where
-        F: Fn(TcpStream, SocketAddr) -> R + 'static,
+        F: Fn(L::Item, L::Addr) -> R + 'static,
         R: Outcome,
     {
-        struct CloseIfUnwound<'a>(&'a StreamServer);
-        impl Drop for CloseIfUnwound<'_> {
-            fn drop(&mut self) {
-                if std::thread::panicking() {
-                    self.0.close();
-                }
-            }
-        }
-
         self.start(handler)?;
-        let _guard = CloseIfUnwound(self);
-        self.wait()
+        self.shared.wait_to_the_end()
+    }
+
+    /// [`start_in`](StreamServer::start_in)s, and [`wait`](StreamServer::wait)s until the server has ended, as
+    /// [`serve_forever`](StreamServer::serve_forever).
+    ///
+    /// # Errors
+    /// As these.
+    ///
+    /// # Panics
+    /// As [`wait`](StreamServer::wait).
+    pub fn serve_forever_in<F, R>(&self, runtime: &RuntimeHandle, handler: F) -> io::Result<()>
+    where
+        F: Fn(L::Item, L::Addr) -> R + Send + Sync + 'static,
+        R: Outcome,
+    {
+        self.start_in(runtime, handler)?;
+        self.shared.wait_to_the_end()
     }
 
     /// Waits until the server is closed and the last of its connections has ended, other than the caller's.
@@ -182,12 +297,7 @@ impl StreamServer {
     /// On a thread's own stack, if nothing can ever close the server or end a connection
     /// ([`crate::Deadlock`]); in a destructor that runs because of a panic or a kill, if it would have to wait.
     pub fn wait(&self) -> io::Result<()> {
-        self.shared.closed.wait();
-        if let Some(failure) = self.shared.failure() {
-            return Err(failure);
-        }
-        self.shared.caller().drained().wait();
-        Ok(())
+        self.shared.wait()
     }
 
     /// Stops listening, now: further clients are refused, those in the backlog too, and nothing is
@@ -210,25 +320,7 @@ impl StreamServer {
     /// In a destructor that runs because of a panic or a kill it cannot wait: it closes, and kills without
     /// waiting.
     pub fn stop(&self, timeout: Duration) -> Stopped {
-        self.shared.close(None);
-        let caller = self.shared.caller();
-        if std::thread::panicking() {
-            let killed = caller.kill();
-            return Stopped {
-                killed,
-                left: killed,
-            };
-        }
-        // A wait of zero would let them run; they are to have no time at all.
-        if !timeout.is_zero() && caller.drained().wait_timeout(timeout) {
-            return Stopped::default();
-        }
-        let killed = caller.kill();
-        let left = match caller.drained().wait_timeout(GRACE) {
-            true => 0,
-            false => caller.give_up(),
-        };
-        Stopped { killed, left }
+        self.shared.stop(timeout)
     }
 
     /// Stops accepting, without closing: clients wait in the backlog. Connections go on.
@@ -246,12 +338,12 @@ impl StreamServer {
     }
 
     /// The address of its (first) listener. It stays the same when the server is closed.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.shared.addrs[0]
+    pub fn local_addr(&self) -> L::Addr {
+        self.shared.addrs[0].clone()
     }
 
     /// The addresses of all its listeners.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub fn local_addrs(&self) -> &[L::Addr] {
         &self.shared.addrs
     }
 
@@ -276,22 +368,17 @@ impl StreamServer {
     }
 }
 
-impl fmt::Debug for StreamServer {
+impl<L: Listener> fmt::Debug for StreamServer<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamServer")
-            .field("addrs", &self.shared.addrs)
-            .field("started", &self.is_started())
-            .field("closed", &self.is_closed())
-            .field("connections", &self.connections())
-            .finish()
+        self.shared.describe(f.debug_struct("StreamServer"))
     }
 }
 
-/// What [`StreamServer::stop`] had to do.
+/// What [`StreamServer::stop`] and [`DatagramServer::stop`] had to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// Connections that had not ended in time and were killed.
+    /// Connections (or datagrams) whose handlers had not ended in time and were killed.
     pub killed: usize,
     /// Of these, how many have not ended yet: their handlers catch the kill, or use the processor
     /// without a pause.

@@ -1,64 +1,89 @@
 //! [`Shared`]: the state that handles, acceptors and connections share.
 //!
 //! ```text
-//!   New ──start──► Started ──close, a fatal error, the thread's end──► Closed
+//!   New ──start──► Started ──close, a fatal error, a thread's end──► Closed
 //!    └──────────────────────────close───────────────────────────────────┘
 //! ```
+//! | file | of it |
+//! |---|---|
+//! | `shared` | the phases, and the pauses |
+//! | [`membership`](super::membership) | who comes, begins and leaves |
+//! | [`ending`](super::ending) | waiting for the end, and stopping |
+//!
 //! - All of it is behind one std lock, held for a few lines and never across a suspension: connections leave in
 //!   destructors, where a lock that suspends may not be waited for.
 //! - The events say about the state what their names say, and are set and cleared under its lock; who
 //!   waits for one and then looks cannot miss anything.
 //! - A kill is never sent under the lock: one's own raises at once.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::builder::Options;
-use super::members::{Key, Members, Role, Standing};
-use crate::io::net::TcpListener;
+use super::members::{Members, Role};
+use super::slots::Slot;
 use crate::scheduler::{self, Handle};
 use crate::sync::Event;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     New,
     Started,
     Closed,
 }
 
-struct State {
-    phase: Phase,
+/// What a connection's greenlet takes when it begins.
+pub(super) struct Cargo<E: Endpoint> {
+    pub(super) item: E::Item,
+    pub(super) peer: E::Addr,
+    pub(super) slot: Slot,
+}
+
+pub(super) struct State<E: Endpoint> {
+    pub(super) phase: Phase,
     /// Empty once closed.
-    listeners: Vec<Arc<TcpListener>>,
+    endpoints: Vec<Arc<E>>,
     /// Whether there ought to be acceptors.
     accepting: bool,
     /// Whether the supervisor has seen to them.
     has_acceptors: bool,
     /// Acceptors of an older one have been killed.
-    generation: u64,
-    members: Members,
+    pub(super) generation: u64,
+    pub(super) members: Members<Cargo<E>>,
     /// Members have been killed; who comes to be known later is, too.
-    doomed: bool,
+    pub(super) doomed: bool,
     failure: Option<io::Error>,
+    /// Connections that were accepted and got no stack, with the reason: the supervisor tells the hook.
+    pub(super) lost: Vec<(E::Addr, io::Error)>,
+    /// Until when acceptors pause because of those, and how long that is in all.
+    rest: Option<(Instant, Duration)>,
 }
 
-pub(super) struct Shared {
-    state: Mutex<State>,
-    pub(super) addrs: Box<[SocketAddr]>,
-    pub(super) options: Options,
+pub(super) struct Shared<E: Endpoint> {
+    state: Mutex<State<E>>,
+    pub(super) addrs: Box<[E::Addr]>,
+    /// For each endpoint, the worker that is to accept from it, if one is.
+    pub(super) workers: Box<[Option<usize>]>,
+    pub(super) options: Options<E::Addr>,
     /// The supervisor has something to look at.
     pub(super) word: Event,
     pub(super) closed: Event,
     /// No greenlet of the server is there, but for those given up.
-    drained: Event,
+    pub(super) drained: Event,
     /// Nor, but for those that wait for it.
-    others_drained: Event,
+    pub(super) others_drained: Event,
 }
 
-impl Shared {
-    pub(super) fn new(listeners: Vec<TcpListener>, options: Options) -> io::Result<Self> {
-        let addrs: io::Result<_> = listeners.iter().map(TcpListener::local_addr).collect();
+impl<E: Endpoint> Shared<E> {
+    pub(super) fn new(
+        endpoints: Vec<(E, Option<usize>)>,
+        options: Options<E::Addr>,
+    ) -> io::Result<Self> {
+        let (endpoints, workers): (Vec<E>, Vec<_>) = endpoints.into_iter().unzip();
+        let addrs: io::Result<_> = endpoints.iter().map(E::local_addr).collect();
         let [drained, others_drained] = [(); 2].map(|()| {
             let event = Event::new();
             event.set();
@@ -67,15 +92,18 @@ impl Shared {
         Ok(Shared {
             state: Mutex::new(State {
                 phase: Phase::New,
-                listeners: listeners.into_iter().map(Arc::new).collect(),
+                endpoints: endpoints.into_iter().map(Arc::new).collect(),
                 accepting: true,
                 has_acceptors: false,
                 generation: 0,
                 members: Members::default(),
                 doomed: false,
                 failure: None,
+                lost: Vec::new(),
+                rest: None,
             }),
             addrs: addrs?,
+            workers: workers.into(),
             options,
             word: Event::new(),
             closed: Event::new(),
@@ -85,12 +113,12 @@ impl Shared {
     }
 
     /// Nothing under the lock panics, but for a want of memory.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be called under the lock whenever the members have changed.
-    fn tell_of_members(&self, state: &State) {
+    pub(super) fn tell_of_members(&self, state: &State<E>) {
         for (event, is_so) in [
             (&self.drained, state.members.is_empty()),
             (&self.others_drained, state.members.all_wait()),
@@ -124,13 +152,22 @@ impl Shared {
         })
     }
 
+    pub(super) fn describe(&self, mut server: fmt::DebugStruct<'_, '_>) -> fmt::Result {
+        server
+            .field("addrs", &self.addrs)
+            .field("started", &self.is_started())
+            .field("closed", &self.is_closed())
+            .field("connections", &self.connections())
+            .finish()
+    }
+
     // ------------------------------------------------------------------------ phases
 
     /// New → Started.
     ///
     /// # Errors
     /// `InvalidInput` in any other phase.
-    pub(super) fn begin(&self) -> io::Result<()> {
+    pub(super) fn start(&self) -> io::Result<()> {
         let mut state = self.state();
         let error = match state.phase {
             Phase::New => {
@@ -143,8 +180,8 @@ impl Shared {
         Err(io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
-    /// Takes [`Shared::begin`] back.
-    pub(super) fn did_not_begin(&self) {
+    /// Takes [`Shared::start`] back.
+    pub(super) fn did_not_start(&self) {
         let mut state = self.state();
         if state.phase == Phase::Started {
             state.phase = Phase::New;
@@ -153,7 +190,7 @@ impl Shared {
 
     /// Any phase → Closed.
     pub(super) fn close(&self, failure: Option<io::Error>) {
-        let (listeners, acceptors) = {
+        let (endpoints, acceptors) = {
             let mut state = self.state();
             if state.phase == Phase::Closed {
                 return;
@@ -163,11 +200,11 @@ impl Shared {
             let acceptors = state.end_acceptors();
             self.closed.set();
             self.word.set();
-            (core::mem::take(&mut state.listeners), acceptors)
+            (core::mem::take(&mut state.endpoints), acceptors)
         };
         // Before anything else runs: from here on nobody gets in. The descriptors close with the acceptors.
-        for listener in &listeners {
-            listener.close();
+        for endpoint in &endpoints {
+            endpoint.close();
         }
         kill_others(&acceptors);
     }
@@ -188,9 +225,9 @@ impl Shared {
         drop(state);
     }
 
-    /// The listeners that lack acceptors, and the generation these will be of. For the supervisor;
+    /// The endpoints that lack acceptors, and the generation these will be of. For the supervisor;
     /// `None` once the server is closed.
-    pub(super) fn wants_acceptors(&self) -> Option<(Vec<Arc<TcpListener>>, u64)> {
+    pub(super) fn wants_acceptors(&self) -> Option<(Vec<Arc<E>>, u64)> {
         let mut state = self.state();
         if state.phase == Phase::Closed {
             return None;
@@ -199,7 +236,37 @@ impl Shared {
             return Some((Vec::new(), state.generation));
         }
         state.has_acceptors = true;
-        Some((state.listeners.clone(), state.generation))
+        Some((state.endpoints.clone(), state.generation))
+    }
+
+    /// Connections that the supervisor has to tell of. If there are any, acceptors pause from now on, for so long.
+    pub(super) fn take_lost(&self) -> (Vec<(E::Addr, io::Error)>, Duration) {
+        let mut state = self.state();
+        if state.lost.is_empty() {
+            return Default::default();
+        }
+        let Options {
+            shortest_pause,
+            longest_pause,
+            ..
+        } = self.options;
+        let now = Instant::now();
+        // In a row, if the last pause was not long ago.
+        let pause = match state.rest {
+            Some((until, pause)) if now.saturating_duration_since(until) <= pause => {
+                pause.saturating_mul(2).min(longest_pause)
+            }
+            _ => shortest_pause,
+        };
+        state.rest = now.checked_add(pause).map(|until| (until, pause));
+        (core::mem::take(&mut state.lost), pause)
+    }
+
+    /// How much of such a pause is left.
+    pub(super) fn left_to_rest(&self) -> Option<Duration> {
+        let (until, _) = self.state().rest?;
+        let left = until.saturating_duration_since(Instant::now());
+        Some(left).filter(|left| !left.is_zero())
     }
 
     /// Whether an acceptor of `generation` is to go on.
@@ -207,116 +274,9 @@ impl Shared {
         let state = self.state();
         state.phase == Phase::Started && state.generation == generation
     }
-
-    // ------------------------------------------------------------------------ members
-
-    /// Announces a greenlet; `None` once the server is closed.
-    pub(super) fn enter(self: &Arc<Self>, role: Role) -> Option<Membership> {
-        let mut state = self.state();
-        if state.phase == Phase::Closed {
-            return None;
-        }
-        let key = state.members.enter(role);
-        self.tell_of_members(&state);
-        Some(Membership {
-            shared: self.clone(),
-            key,
-        })
-    }
-
-    /// Notes the handle of a greenlet that was announced.
-    pub(super) fn note(&self, key: Key, handle: &Handle) {
-        let mut state = self.state();
-        let Some(role) = state.members.note(key, handle) else {
-            return;
-        };
-        // Whoever has killed its like in the meantime, on another thread, did not know it.
-        let late = match role {
-            Role::Acceptor(generation) => generation != state.generation,
-            Role::Connection | Role::Supervisor => state.doomed,
-        };
-        drop(state);
-        if late {
-            handle.kill();
-        }
-    }
-
-    /// The calling greenlet or thread, which is about to wait for the members to end.
-    pub(super) fn caller(&self) -> Caller<'_> {
-        let id = scheduler::current().id();
-        let mut state = self.state();
-        let key = state.members.find(id);
-        let before = key.and_then(|key| state.members.set_standing(key, Standing::Waiting));
-        self.tell_of_members(&state);
-        Caller {
-            shared: self,
-            member: key.zip(before),
-        }
-    }
 }
 
-/// Who waits for the members to end. One of them is itself not waited for by the others meanwhile.
-pub(super) struct Caller<'a> {
-    shared: &'a Shared,
-    /// The caller's key if it is a member, and how it stood before.
-    member: Option<(Key, Standing)>,
-}
-
-impl Caller<'_> {
-    /// Set when all have ended for whom this caller has to wait.
-    pub(super) fn drained(&self) -> &Event {
-        match self.member {
-            None => &self.shared.drained,
-            Some(_) => &self.shared.others_drained,
-        }
-    }
-
-    fn waits_for(&self, standing: Standing) -> bool {
-        match standing {
-            Standing::Counted => true,
-            Standing::Waiting => self.member.is_none(),
-            Standing::GivenUp => false,
-        }
-    }
-
-    /// Kills all whom it waits for, and tells how many connections these are.
-    pub(super) fn kill(&self) -> usize {
-        let (handles, connections) = {
-            let mut state = self.shared.state();
-            state.doomed = true;
-            let keys = state.members.choose(|_, standing| self.waits_for(standing));
-            (
-                state.members.handles(&keys),
-                state.members.connections_among(&keys),
-            )
-        };
-        kill_others(&handles);
-        connections
-    }
-
-    /// Gives up all whom it waits for, and tells how many connections these are.
-    pub(super) fn give_up(&self) -> usize {
-        let mut state = self.shared.state();
-        let keys = state.members.choose(|_, standing| self.waits_for(standing));
-        for &key in &keys {
-            state.members.set_standing(key, Standing::GivenUp);
-        }
-        self.shared.tell_of_members(&state);
-        state.members.connections_among(&keys)
-    }
-}
-
-impl Drop for Caller<'_> {
-    fn drop(&mut self) {
-        if let Some((key, before)) = self.member {
-            let mut state = self.shared.state();
-            state.members.set_standing(key, before);
-            self.shared.tell_of_members(&state);
-        }
-    }
-}
-
-impl State {
+impl<E: Endpoint> State<E> {
     /// No acceptor is current any more; those that were are to be killed.
     fn end_acceptors(&mut self) -> Vec<Handle> {
         self.has_acceptors = false;
@@ -330,26 +290,12 @@ impl State {
 
 /// Kills without waiting, sparing the caller: an acceptor that closes its server, in the hook, finds out
 /// by itself.
-fn kill_others(handles: &[Handle]) {
+pub(super) fn kill_others(handles: &[Handle]) {
     if handles.is_empty() {
         return;
     }
     let me = scheduler::current().id();
     for handle in handles.iter().filter(|handle| handle.id() != me) {
         handle.kill();
-    }
-}
-
-/// A greenlet's place among the members, which its closure owns.
-pub(super) struct Membership {
-    shared: Arc<Shared>,
-    pub(super) key: Key,
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
-        state.members.leave(self.key);
-        self.shared.tell_of_members(&state);
     }
 }

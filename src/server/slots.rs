@@ -1,12 +1,13 @@
 //! How many handlers may run at a time, and who takes their places.
 //!
-//! A slot is taken before a connection is, so that a full server leaves its clients in the backlog. On the way
-//! from one to the other the acceptor does not suspend; it lets go of the slot before it waits for clients.
+//! A slot is taken before a connection is, so that a full server leaves its clients in the backlog, and so that
+//! acceptors on several workers do not accept more together than there are slots. On the way from one to the other the acceptor
+//! does not suspend; it lets go of the slot before it waits for clients.
 
 use std::sync::Arc;
 
 use crate::scheduler::Handle;
-use crate::sync::group::Pool;
+use crate::sync::group::{Pool, PoolSlot};
 use crate::sync::{OwnedPermit, Semaphore};
 
 #[derive(Default)]
@@ -20,28 +21,25 @@ pub(super) enum Slots {
     Shared(Arc<Pool>),
 }
 
-impl Slots {
-    /// Waits until a slot is free, and takes it, if that is a permit. A pool's is taken with [`Slots::enter`].
-    pub(super) fn take(&self) -> Option<OwnedPermit> {
-        match self {
-            Slots::Unlimited => None,
-            Slots::Own(permits) => Some(permits.acquire_owned()),
-            Slots::Shared(pool) => {
-                // Who was woken by a free slot may come to run after it was taken by somebody else.
-                while pool.is_full() {
-                    pool.wait_available();
-                }
-                None
-            }
-        }
-    }
+/// The right to run one handler; given back when it is dropped.
+pub(super) enum Slot {
+    Unlimited,
+    /// Held for its destructor.
+    Own {
+        _permit: OwnedPermit,
+    },
+    Shared(PoolSlot),
+}
 
-    /// Puts the greenlet of a new connection into the pool, if there is one.
-    ///
-    /// That waits only if a greenlet of another thread has taken the slot just now.
-    pub(super) fn enter(&self, connection: &Handle) {
-        if let Slots::Shared(pool) = self {
-            pool.add(connection);
+impl Slots {
+    /// Waits until a slot is free, and takes it.
+    pub(super) fn take(&self) -> Slot {
+        match self {
+            Slots::Unlimited => Slot::Unlimited,
+            Slots::Own(permits) => Slot::Own {
+                _permit: permits.acquire_owned(),
+            },
+            Slots::Shared(pool) => Slot::Shared(pool.take_slot()),
         }
     }
 
@@ -50,6 +48,15 @@ impl Slots {
             Slots::Unlimited => false,
             Slots::Own(permits) => permits.available_permits() == 0,
             Slots::Shared(pool) => pool.is_full(),
+        }
+    }
+}
+
+impl Slot {
+    /// Tells the pool, if there is one, whose the slot is.
+    pub(super) fn enter(&self, connection: &Handle) {
+        if let Slot::Shared(slot) = self {
+            slot.enter(connection);
         }
     }
 }
