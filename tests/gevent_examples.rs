@@ -14,6 +14,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn example(name: &str) -> Command {
@@ -77,7 +79,7 @@ impl Server {
         }
         let mut child = example(name)
             .args(arguments)
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -122,9 +124,8 @@ impl Server {
         response
     }
 
-    fn say(&mut self, line: &str) {
-        let stdin = self.child.stdin.as_mut().expect("piped");
-        writeln!(stdin, "{line}").expect("it reads its input");
+    fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
     }
 }
 
@@ -210,7 +211,7 @@ fn portforwarder() {
     );
 }
 
-/// Stopped once it lets connections end; stopped twice, it aborts.
+/// The first SIGTERM lets connections end; the second aborts.
 #[test]
 fn portforwarder_is_stopped() {
     let Some(echo) = Server::start("echoserver", &["0"]) else {
@@ -226,12 +227,12 @@ fn portforwarder_is_stopped() {
         stream
             .read_exact(&mut greeting)
             .expect("through the forwarder");
-        forwarder.say("quit");
+        forwarder.terminate();
         while TcpStream::connect(&forwarder.address).is_ok() {
             thread::sleep(Duration::from_millis(1));
         }
         if twice {
-            forwarder.say("quit");
+            forwarder.terminate();
         } else {
             stream
                 .write_all(b"still here\nquit\n")
@@ -244,6 +245,21 @@ fn portforwarder_is_stopped() {
         let status = forwarder.child.wait().expect("it ends");
         assert_eq!(status.code(), Some(i32::from(twice)));
     }
+}
+
+#[test]
+fn processes() {
+    let Some(stdout) = run("processes") else {
+        return;
+    };
+    assert_lines(
+        &stdout,
+        &[
+            r#"uname: "Linux\n""#,
+            r#"printf: "one\ntwo\n""#,
+            "sleep: job is still running",
+        ],
+    );
 }
 
 #[test]
@@ -274,6 +290,87 @@ fn threadpool() {
         ],
     );
     assert!(stdout.contains("with 3 threads took "), "{stdout}");
+}
+
+#[test]
+fn udp_client_and_server() {
+    let Some(stdout) = run("udp_server") else {
+        return;
+    };
+    assert_lines(
+        &stdout,
+        &[
+            r#"127.0.0.1: got "Hello""#,
+            r#"client got "Received 5 bytes""#,
+            r#"client got "Received 0 bytes""#,
+            r#"client got "Received 11 bytes""#,
+        ],
+    );
+    let Some(stdout) = run("udp_client") else {
+        return;
+    };
+    assert_lines(
+        &stdout,
+        &[
+            r#"127.0.0.1: got "Received 5 bytes""#,
+            "nobody there: connection refused",
+        ],
+    );
+    // One with the other.
+    let Some(server) = Server::start("udp_server", &["0"]) else {
+        return;
+    };
+    let (_, port) = server.address.rsplit_once(':').expect("a port");
+    let output = example("udp_client")
+        .args([port, "twelve bytes"])
+        .output()
+        .expect("start it");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_lines(&stdout, &[r#"127.0.0.1: got "Received 12 bytes""#]);
+}
+
+#[test]
+fn unixsocket_client_and_server() {
+    let Some(stdout) = run("unixsocket_server") else {
+        return;
+    };
+    assert_lines(
+        &stdout,
+        &[
+            "/: 200 <h1>Hello, unix world</h1>",
+            "/nothing: 404 <h1>Not Found</h1>",
+        ],
+    );
+    let Some(stdout) = run("unixsocket_client") else {
+        return;
+    };
+    assert_lines(
+        &stdout,
+        &[
+            "received 40 bytes",
+            "HTTP/1.0 200 OK",
+            "Hello from a greenlet",
+        ],
+    );
+    // One with the other, where a server before has left its file.
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("a file in the way"));
+    let mut server = example("unixsocket_server")
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start it");
+    let mut line = String::new();
+    let stdout = server.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert!(line.starts_with("Serving on "), "{line}");
+    let output = example("unixsocket_client").arg(&path).output();
+    let output = output.expect("start it");
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("Hello, unix world"), "{stdout}");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 //! gevent's `portforwarder.py`: forwards connections, two greenlets for each, and exits gracefully. Told to stop, it closes
 //! the listening socket and waits for the connections that there are, which are not disturbed; told again, it aborts.
 //! With two addresses (`127.0.0.1:8080 example.org:80`), forwards between them. Without, it forwards to an echo
-//! server of its own, and is told to stop while a client is still talking.
+//! server of its own, and is told to stop while a client is still talking. What tells it is `SIGTERM` or Ctrl-C.
 //!
 //! | gevent | here |
 //! |---|---|
-//! | `gevent.signal_handler(SIGTERM, server.close)` | a line on standard input: the library has no signals yet. A plain thread reads it, and calls `server.close()`, which any thread may |
+//! | `gevent.signal_handler(SIGTERM, server.close)` | a greenlet that waits for the signal and calls `server.close()` |
 //! | `class PortForwarder(StreamServer)` | a closure that knows the destination |
 //! | closes both sockets at the end of either stream | passes the end of a stream on (`shutdown`), so that answers still come back |
 //! | `gevent.wait()` | `serve_forever` returns when the server is closed and its last connection has ended |
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use rustlet::net::TcpStream;
 use rustlet::server::StreamServer;
+use rustlet::signal::{SignalKind, signal};
 
 /// A connection: one direction in this greenlet, the other in one of its own.
 fn forward_both(source: TcpStream, peer: SocketAddr, destination: &str) -> io::Result<()> {
@@ -46,32 +47,34 @@ fn forward(mut source: &TcpStream, mut destination: &TcpStream) -> io::Result<()
     }
 }
 
-/// `quit` closes; a second one aborts.
-fn close_on_request(server: StreamServer) {
-    std::thread::spawn(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            match line.trim() {
-                "quit" if server.is_closed() => {
-                    eprintln!("Told to stop again - aborting.");
-                    std::process::exit(1);
-                }
-                "quit" => {
+/// The first SIGTERM or Ctrl-C closes the listener; the next one aborts.
+fn close_on_signals(server: &StreamServer) -> io::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let signals = signal(kind)?; // from here on, none of them ends the process by itself
+        let server = server.clone();
+        rustlet::spawn(move || -> io::Result<()> {
+            loop {
+                for _ in 0..signals.recv()? {
+                    if server.is_closed() {
+                        eprintln!("Multiple exit signals received - aborting.");
+                        std::process::exit(1);
+                    }
                     eprintln!("Closing listener socket");
                     server.close();
                 }
-                _ => eprintln!("`quit` stops the forwarder"),
             }
-        }
-    });
+        });
+    }
+    Ok(())
 }
 
 fn run(source: &str, destination: String) -> io::Result<()> {
     let server = StreamServer::bind(source)?;
+    close_on_signals(&server)?;
     eprintln!(
-        "Starting port forwarder {} -> {destination}; `quit` stops it",
+        "Starting port forwarder {} -> {destination}",
         server.local_addr()
     );
-    close_on_request(server.clone());
     server.serve_forever(move |stream, peer| forward_both(stream, peer, &destination))
 }
 
@@ -82,6 +85,7 @@ fn demonstrate() -> io::Result<()> {
     let destination = echo.local_addr().to_string();
 
     let forwarder = StreamServer::bind("127.0.0.1:0")?;
+    close_on_signals(&forwarder)?;
     let itself = forwarder.clone();
     let client = rustlet::spawn(move || -> io::Result<()> {
         let mut stream = TcpStream::connect(itself.local_addr())?;
@@ -93,7 +97,11 @@ fn demonstrate() -> io::Result<()> {
             io::Result::Ok(())
         };
         say("hello through the forwarder")?;
-        itself.close();
+        // As `kill` would.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)?;
+        while !itself.is_closed() {
+            rustlet::sleep(Duration::from_millis(1));
+        }
         let refused = TcpStream::connect(itself.local_addr()).map(drop);
         println!(
             "another client: {}",

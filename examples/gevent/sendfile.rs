@@ -1,8 +1,9 @@
 //! cargo run --example gevent_sendfile
 //!
-//! gevent's `geventsendfile.py`: a system call that the library does not know, made cooperative. `sendfile` has the kernel
-//! copy a file to a socket; when the socket takes no more, it says that it would block, and the greenlet waits until
-//! there is room. This sends a file of 64 MiB to a client that reads it, while another greenlet goes on.
+//! gevent's `geventsendfile.py`: a system call made cooperative by hand. `sendfile` has the kernel copy a file to a
+//! socket; when the socket takes no more, it says that it would block, and the greenlet waits until there is room. This sends a
+//! file of 64 MiB to a client that reads it, while another greenlet goes on. (`rustlet::io::send_file` does it all; this shows how such a
+//! call is added.)
 //!
 //! | gevent | here |
 //! |---|---|

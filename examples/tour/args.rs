@@ -9,13 +9,14 @@ use lexopt::ValueExt;
 use crate::plan::Plan;
 
 pub(crate) const HELP: &str = "\
-An HTTP server and thousands of clients in one process, on one OS thread; then the same on threads.
+An HTTP server and thousands of clients in one process, on one OS thread (or a few); then the same on threads.
 
 Usage: cargo run --release --example tour -- [OPTIONS]
 
   --clients N     clients, each with a connection of its own (10000)
   --requests N    requests of each client (6)
   --pause MS      pause of a client after each request, on average (500)
+  --workers N     worker threads for server and clients (1: this thread, and no other)
   --no-threads    leave out the comparison with std::thread
   --serve ADDR    only the server, at ADDR (such as 127.0.0.1:8080), until Ctrl-C
   --help          this text
@@ -34,6 +35,8 @@ pub(crate) enum Mode {
 pub(crate) struct Args {
     pub(crate) mode: Mode,
     pub(crate) plan: Plan,
+    /// Threads for server and clients.
+    pub(crate) workers: usize,
     /// Whether to compare with threads.
     pub(crate) threads: bool,
 }
@@ -47,6 +50,7 @@ pub(crate) fn parse() -> Result<Args, lexopt::Error> {
             requests: 6,
             pause: Duration::from_millis(500),
         },
+        workers: 1,
         threads: true,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -57,6 +61,7 @@ pub(crate) fn parse() -> Result<Args, lexopt::Error> {
             Long("pause") => {
                 args.plan.pause = Duration::from_millis(parser.value()?.parse::<u32>()?.into());
             }
+            Long("workers") => args.workers = at_least_one(&mut parser)?,
             Long("no-threads") => args.threads = false,
             Long("serve") => args.mode = Mode::Serve(parser.value()?.parse()?),
             Long("threads-child") => args.mode = Mode::ThreadsChild,

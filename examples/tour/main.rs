@@ -12,6 +12,7 @@
 //! | [`http`] | HTTP/1.1 over anything that reads and writes |
 //! | [`page`] | what the server answers; the clients know it too |
 //! | [`plan`] | who asks when: a pure function of the client's number |
+//! | [`workers`] | `--workers N`: the same on several cores |
 //! | [`threads`] | the same tour on `std::thread`, in a process of its own |
 //! | [`limits`] | descriptors, ports and threads: what the machine bears |
 //! | [`measure`], [`process`], [`progress`], [`table`] | counting, asking the kernel, showing |
@@ -32,6 +33,7 @@ mod process;
 mod progress;
 mod table;
 mod threads;
+mod workers;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -44,6 +46,7 @@ use args::{Args, Mode};
 use measure::{Stats, Summary};
 use plan::Plan;
 use rustlet::net::{TcpListener, TcpStream};
+use workers::Served;
 
 /// The server's end of one connection: answers requests until the client goes.
 ///
@@ -99,12 +102,12 @@ fn ask<S: Read + Write>(
     }
 }
 
-/// The tour: a server and all clients, on this thread.
+/// The tour: a server and all clients, on this thread (or on the workers of a runtime, if called there).
 ///
 /// There is no runtime to build and no `async fn`. [`threads::run`] is the same with
 /// `std::net` and `std::thread`.
-fn greenlets(plan: &Arc<Plan>) -> io::Result<Summary> {
-    let stats = Arc::new(Stats::new());
+fn greenlets(plan: &Arc<Plan>) -> io::Result<(Summary, Arc<Served>)> {
+    let (stats, served) = (Arc::new(Stats::new()), Arc::new(Served::new()));
     let listeners = plan.addresses().map(TcpListener::bind);
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
     let addresses: Vec<_> = listeners
@@ -112,7 +115,8 @@ fn greenlets(plan: &Arc<Plan>) -> io::Result<Summary> {
         .map(TcpListener::local_addr)
         .collect::<io::Result<_>>()?;
     for listener in listeners {
-        rustlet::spawn(move || accept(&listener));
+        let served = served.clone();
+        rustlet::spawn(move || accept(&listener, &served));
     }
 
     // Where descriptors are short by a few, the last clients wait for the first ones to leave.
@@ -136,58 +140,72 @@ fn greenlets(plan: &Arc<Plan>) -> io::Result<Summary> {
 
     let watcher = {
         let (plan, stats) = (plan.clone(), stats.clone());
-        let count = || rustlet::stats().live;
+        let count = || workers::totals().0;
         rustlet::spawn(move || progress::watch("greenlets", &plan, &stats, rustlet::sleep, count))
     };
     watcher.join().map_err(io::Error::other)?;
-    Ok(stats.summary(plan, Some(rustlet::stats().switches)))
+    Ok((stats.summary(plan, Some(workers::totals().1)), served))
 }
 
 /// Gives each connection a greenlet. A connection that fails concerns nobody but its client.
-fn accept(listener: &TcpListener) {
+fn accept(listener: &TcpListener, served: &Arc<Served>) {
     for stream in listener.incoming() {
+        let served = served.clone();
         match stream {
-            Ok(stream) => drop(rustlet::spawn(move || serve(stream))),
+            Ok(stream) => drop(rustlet::spawn(move || {
+                served.one_here();
+                serve(stream)
+            })),
             Err(error) => eprintln!("tour: accept: {error}"),
         }
     }
 }
 
 /// `--serve`: the server alone, until it is interrupted.
-fn serve_forever(address: SocketAddr) -> io::Result<()> {
+fn serve_forever(address: SocketAddr, workers: usize) -> io::Result<()> {
     let wanted = 1_000_000;
     let limit = limits::raise_descriptors(wanted);
     let listener = TcpListener::bind(address)?;
     let address = listener.local_addr()?;
-    println!("serving http://{address}/ on one thread, until Ctrl-C; try");
+    println!("serving http://{address}/ on {workers} thread(s), until Ctrl-C; try");
     println!("  curl -i http://{address}/hello");
     println!("  wrk -t 1 -c 1000 -d 5 http://{address}/hello");
     println!(
         "It has descriptors for {} connections.",
         limits::spare(limit)
     );
-    accept(&listener);
-    Ok(())
+    workers::run(workers, move || {
+        accept(&listener, &Arc::new(Served::new()));
+        Ok(())
+    })
 }
 
 /// The whole show: greenlets here, threads in a child process, the table, the line for programs.
 fn tour(args: &Args) -> io::Result<bool> {
     let plan = Arc::new(limits::scaled_down(args.plan.clone()));
     println!(
-        "An HTTP/1.1 server and {} clients that keep their connections open, in this process, on this one thread.",
-        table::count(plan.clients)
+        "An HTTP/1.1 server and {} clients that keep their connections open, in this process, on {}.",
+        table::count(plan.clients),
+        match args.workers {
+            1 => "this one thread".to_owned(),
+            n => format!("{n} worker threads"),
+        }
     );
     println!(
         "Each end of each connection is a greenlet that runs plain blocking code. {} requests a client, a pause of {} ms or so after each.",
         plan.requests,
         plan.pause.as_millis()
     );
-    let greenlets = greenlets(&plan)?;
+    let for_workers = plan.clone();
+    let (greenlets, served) = workers::run(args.workers, move || greenlets(&for_workers))?;
     let threads = match args.threads {
         true => threads::run_in_child(&plan),
         false => None,
     };
     table::print(&greenlets, threads.as_ref());
+    if args.workers > 1 {
+        println!("{}", served.line());
+    }
     println!("{}", greenlets.line("tour"));
     Ok(greenlets.errors == 0)
 }
@@ -205,7 +223,7 @@ fn main() -> ExitCode {
             print!("{}", args::HELP);
             Ok(true)
         }
-        Mode::Serve(address) => serve_forever(address).map(|()| true),
+        Mode::Serve(address) => serve_forever(address, args.workers).map(|()| true),
         Mode::ThreadsChild => threads::child(&args.plan).map(|()| true),
         Mode::Tour => tour(&args),
     };
