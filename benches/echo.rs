@@ -1,4 +1,4 @@
-//! TCP echo: CPU time a request of five servers, and what they get through.
+//! TCP echo: CPU time a request of servers on one thread and on two, what they get through, and how late they answer.
 //!
 //! | file | one idea |
 //! |---|---|
@@ -7,8 +7,9 @@
 //! | [`child`] | a server in a process of its own, on a core of its own |
 //! | [`client`] | the client: one thread, epoll, one request in flight a connection |
 //!
-//! Every server is this program again, in a child process pinned to core 0; the client is this process,
-//! pinned to core 1. A round visits the servers in turn, connects anew, warms up, and then counts
+//! Every server is this program again, in a child process; the client is this process, pinned to core 1. Servers of one thread are pinned to
+//! core 0; those of two have both cores, and share the second with the client, which then sleeps when it has nothing
+//! to read. Those with one thread are compared with each other, and so are those with two. A round visits the servers in turn, connects anew, warms up, and then counts
 //! requests for a window; the child's CPU clock (all its threads, user and system) is read at both ends
 //! of it. Windows are short and rounds many, because neighbours come and go: a ratio in the table is the
 //! median of the rounds' ratios, each between two windows that lie next to each other. The other columns
@@ -16,12 +17,12 @@
 //!
 //! CPU time a request is the figure to look at. It depends on how busy the server is: one that waits for the
 //! client goes to sleep more often, and pays for that; `busy` says how much of its core the server used.
-//! Requests a second are what both cores' neighbours left over. Loopback: not for what a network does,
-//! nor for latency.
+//! Requests a second are what both cores' neighbours left over. Latency is from the write of a request to the read of its
+//! answer: in a closed loop that is mostly the queue of the other connections. Loopback: not for what a network does.
 //!
 //! ```text
 //! cargo bench --bench echo
-//! cargo bench --bench echo -- --rounds 99 --connections 50
+//! cargo bench --bench echo -- --rounds 99 --connections 50 --threads 2
 //! ```
 
 #[path = "echo/bare.rs"]
@@ -39,7 +40,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 
 use child::Child;
-use client::Sample;
+use client::{Latency, Sample};
 use support::arguments;
 use support::workload::median;
 
@@ -57,54 +58,134 @@ type Serve = fn(child::Announce);
 struct Contender {
     name: &'static str,
     serve: Serve,
+    threads: usize,
     bound: Option<f64>,
 }
 
-const CONTENDERS: [Contender; 5] = [
+const CONTENDERS: [Contender; 9] = [
     Contender {
         name: "bare epoll loop",
         serve: bare::serve,
+        threads: 1,
         bound: Some(1.15),
     },
     Contender {
         name: "rustlet",
         serve: servers::rustlet,
+        threads: 1,
         bound: None,
     },
     Contender {
         name: "tokio, current thread",
         serve: servers::tokio,
+        threads: 1,
         bound: Some(1.0),
     },
     Contender {
         name: "may, one worker",
         serve: servers::may,
+        threads: 1,
         bound: Some(1.0),
     },
     Contender {
         name: "std, a thread each",
         serve: servers::std_threads,
+        threads: 1,
         bound: None,
     },
+    Contender {
+        name: "rustlet, two workers",
+        serve: servers::rustlet_two,
+        threads: 2,
+        bound: None,
+    },
+    Contender {
+        name: "rustlet, a listener each",
+        serve: servers::rustlet_listeners,
+        threads: 2,
+        bound: None,
+    },
+    Contender {
+        name: "tokio, two workers",
+        serve: servers::tokio_two,
+        threads: 2,
+        bound: Some(1.0),
+    },
+    Contender {
+        name: "may, two workers",
+        serve: servers::may_two,
+        threads: 2,
+        bound: Some(1.0),
+    },
 ];
-/// Where rustlet stands among them.
-const RUSTLET: usize = 1;
-
-fn measure(connections: usize, rounds: usize, window: Duration) -> Vec<Vec<Sample>> {
-    let children: Vec<_> = CONTENDERS
-        .iter()
-        .map(|contender| Child::start(contender.name))
-        .collect();
-    let mut samples: Vec<Vec<Sample>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds {
-        for (child, samples) in children.iter().zip(&mut samples) {
-            samples.push(client::run(child, connections, window).expect("the server answers"));
-        }
-    }
-    samples
+/// What is compared: those with so many threads, of which the one called that is rustlet.
+#[derive(Clone, Copy)]
+struct Group {
+    threads: usize,
+    rustlet: &'static str,
 }
 
-fn tabulate(connections: usize, samples: &[Vec<Sample>]) {
+const GROUPS: [Group; 2] = [
+    Group {
+        threads: 1,
+        rustlet: "rustlet",
+    },
+    Group {
+        threads: 2,
+        rustlet: "rustlet, two workers",
+    },
+];
+
+impl Group {
+    fn contenders(self) -> Vec<&'static Contender> {
+        let all = CONTENDERS.iter();
+        all.filter(|contender| contender.threads == self.threads)
+            .collect()
+    }
+
+    /// A server of one thread has a core of its own; one of two shares the client's.
+    fn client_sleeps(self) -> bool {
+        self.threads > 1
+    }
+}
+
+/// What was seen of one server.
+struct Results {
+    samples: Vec<Sample>,
+    latency: Latency,
+}
+
+fn measure(group: Group, connections: usize, rounds: usize, window: Duration) -> Vec<Results> {
+    let contenders = group.contenders().into_iter();
+    let mut all: Vec<_> = contenders
+        .map(|contender| {
+            let results = Results {
+                samples: Vec::new(),
+                latency: Latency::new(),
+            };
+            (Child::start(contender.name), results)
+        })
+        .collect();
+    for _ in 0..rounds {
+        for (child, results) in &mut all {
+            let load = client::Shape {
+                connections,
+                sleeps: group.client_sleeps(),
+            };
+            let sample = client::run(child, load, window, &mut results.latency);
+            results.samples.push(sample.expect("the server answers"));
+        }
+    }
+    all.into_iter().map(|(_, results)| results).collect()
+}
+
+fn tabulate(group: Group, connections: usize, results: &[Results]) {
+    let contenders = group.contenders();
+    let samples: Vec<_> = results.iter().map(|results| &results.samples).collect();
+    let rustlet = contenders
+        .iter()
+        .position(|contender| contender.name == group.rustlet)
+        .expect("it is one of them");
     let medians = |of: fn(&Sample) -> f64| -> Vec<f64> {
         let samples = samples.iter();
         samples
@@ -113,7 +194,7 @@ fn tabulate(connections: usize, samples: &[Vec<Sample>]) {
     };
     let cpu = medians(Sample::cpu_nanos_a_request);
     let ratio = |index: usize| {
-        let pairs = samples[RUSTLET].iter().zip(&samples[index]);
+        let pairs = samples[rustlet].iter().zip(samples[index]);
         let ratios = pairs
             .map(|(rustlet, other)| rustlet.cpu_nanos_a_request() / other.cpu_nanos_a_request());
         median(ratios.collect())
@@ -134,8 +215,10 @@ fn tabulate(connections: usize, samples: &[Vec<Sample>]) {
         "at most".into(),
         "requests a second".into(),
         "busy %".into(),
+        "p50 µs".into(),
+        "p99 µs".into(),
     ]);
-    for (index, contender) in CONTENDERS.iter().enumerate() {
+    for (index, contender) in contenders.iter().enumerate() {
         let ratio = ratio(index);
         let bound = contender.bound.map(|limit| {
             let missed = if ratio > limit { " MISSED" } else { "" };
@@ -149,6 +232,8 @@ fn tabulate(connections: usize, samples: &[Vec<Sample>]) {
             bound.unwrap_or_default(),
             format!("{:.0}", throughput[index]),
             format!("{:.0}", 100.0 * busy[index]),
+            format!("{:.0}", results[index].latency.micros(0.5)),
+            format!("{:.0}", results[index].latency.micros(0.99)),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -161,7 +246,7 @@ fn main() {
     if let Some(name) = arguments::value::<String>(child::SERVE) {
         let mut contenders = CONTENDERS.iter();
         let contender = contenders.find(|contender| contender.name == name);
-        child::serve(contender.expect("the parent knows the names").serve);
+        child::serve(contender.expect("the parent knows the names"));
         return;
     }
     let smoke = arguments::is_smoke_test();
@@ -174,7 +259,14 @@ fn main() {
     };
     child::raise_descriptor_limit();
     child::pin_to(CLIENT_CORE);
-    for connections in sizes {
-        tabulate(connections, &measure(connections, rounds, window));
+    let threads = arguments::value::<usize>("--threads");
+    for group in GROUPS {
+        if threads.is_some_and(|threads| threads != group.threads) {
+            continue;
+        }
+        for &connections in &sizes {
+            let results = measure(group, connections, rounds, window);
+            tabulate(group, connections, &results);
+        }
     }
 }

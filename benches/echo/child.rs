@@ -1,4 +1,4 @@
-//! A server in a process of its own, on a core of its own.
+//! A server in a process of its own; one with one thread on a core of its own.
 //!
 //! The child is this program with [`SERVE`] and a server's name. It prints its address in one line, and
 //! serves until it is killed: when its [`Child`] is dropped, or when the parent dies.
@@ -12,7 +12,7 @@ use rustix::process::{
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::{SERVER_CORE, Serve};
+use crate::{Contender, SERVER_CORE};
 
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "--serve";
@@ -59,12 +59,16 @@ impl Drop for Child {
 }
 
 /// The child's side: serves for ever.
-pub(crate) fn serve(serve: Serve) {
+pub(crate) fn serve(contender: &Contender) {
     // A parent that dies does not drop its children.
     set_parent_process_death_signal(Some(Signal::KILL)).expect("a signal of one's own");
     raise_descriptor_limit();
-    pin_to(SERVER_CORE); // before any runtime starts a thread: threads inherit it
-    serve(|addr| println!("{addr}"));
+    // Before any runtime starts a thread: threads inherit it.
+    match contender.threads {
+        1 => pin_to(SERVER_CORE),
+        _ => unpin(), // the parent was pinned, and that is inherited too
+    }
+    (contender.serve)(|addr| println!("{addr}"));
 }
 
 /// Pins this thread, and those that it will start. Without a core of that number it goes unpinned: the figures
@@ -74,6 +78,15 @@ pub(crate) fn pin_to(core: usize) {
     cores.set(core);
     if let Err(error) = sched_setaffinity(None, &cores) {
         eprintln!("not pinned to core {core}: {error}");
+    }
+}
+
+/// Lets this thread, and those that it will start, run everywhere.
+fn unpin() {
+    let mut cores = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| cores.set(core));
+    if let Err(error) = sched_setaffinity(None, &cores) {
+        eprintln!("still pinned: {error}");
     }
 }
 
