@@ -124,7 +124,13 @@ fn s03_names_are_resolved_while_the_others_run() {
             yield_now();
         }
     });
-    drop(TcpStream::connect("localhost:1")); // whatever it gives
+    // Whatever it gives. An answer that is there before the wait begins is no wait: on a busy machine, another one.
+    for _ in 0..100 {
+        drop(TcpStream::connect("localhost:1"));
+        if turns.get() > 0 {
+            break;
+        }
+    }
     assert!(turns.get() > 0);
     neighbour.kill().unwrap();
 }
