@@ -70,8 +70,8 @@ fn jobs_start_in_the_order_of_the_calls_though_most_are_held_back() {
             }
         })
     }));
-    until(|| pool.stats().held_back == 97);
-    assert_eq!(pool.stats().queued, 3);
+    // The blocker is in the queue until its thread has begun.
+    until(|| (pool.stats().held_back, pool.stats().queued) == (97, 3));
     go.send(()).unwrap();
     // A caller that comes while room appears does not pass those who wait.
     let last = order.clone();

@@ -70,7 +70,10 @@ fn a_refusal_of_one_does_not_keep_the_other_from_draining() {
             );
         }
     });
-    assert_eq!(one.metrics().live, 0);
+    // A greenlet is counted as ended a moment after its joiners are told.
+    while one.metrics().live > 0 {
+        std::thread::yield_now();
+    }
     one.shutdown(Duration::from_secs(50)).unwrap();
 }
 
