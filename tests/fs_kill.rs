@@ -45,6 +45,11 @@ fn block_pool() -> mpsc::Sender<()> {
     go
 }
 
+/// A hub has a bell, a descriptor, once it has slept.
+fn warm_up() {
+    rustlet::sleep(Duration::from_millis(1));
+}
+
 #[test]
 fn a_killed_write_is_written_before_what_comes_later() {
     with_one_thread("a_killed_write_is_written_before_what_comes_later", || {
@@ -124,6 +129,7 @@ fn a_write_that_waits_for_its_turn_has_not_happened_when_it_is_killed() {
 fn a_file_that_a_job_still_has_can_be_given_up() {
     with_one_thread("a_file_that_a_job_still_has_can_be_given_up", || {
         let file = File::from(tempfile::tempfile().unwrap());
+        warm_up();
         let fds = support::open_fds();
         let busy = block_pool();
         let elapsed = timeout(Duration::from_millis(5), || (&file).write(b"text"));
@@ -145,6 +151,7 @@ fn a_killed_open_is_closed_and_leaks_nothing() {
     with_one_thread("a_killed_open_is_closed_and_leaks_nothing", || {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
+        warm_up();
         let fds = support::open_fds();
         let busy = block_pool();
         let theirs = path.clone();
