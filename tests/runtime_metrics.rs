@@ -136,19 +136,20 @@ fn switches_are_first_runs_and_resumptions() {
 #[test]
 fn timers_count_when_they_come_due_and_not_when_they_are_taken_back() {
     let _watchdog = watchdog();
+    // A sleep whose time is over before it has begun to wait needs no timer: hence not too short.
     let runtime = runtime(1);
     let before = runtime.metrics().workers[0].timers_fired;
     runtime.run(|| {
         let sleepers: Vec<_> = (0..25)
-            .map(|_| spawn(|| sleep(Duration::from_millis(1))))
+            .map(|_| spawn(|| sleep(Duration::from_millis(100))))
             .collect();
         sleepers
             .into_iter()
             .for_each(|greenlet| greenlet.join().unwrap());
-        rustlet::spawn_later(Duration::from_millis(1), || ())
+        rustlet::spawn_later(Duration::from_millis(100), || ())
             .join()
             .unwrap();
-        rustlet::block_on(rustlet::Sleep::new(Duration::from_millis(1)));
+        rustlet::block_on(rustlet::Sleep::new(Duration::from_millis(100)));
         // Not due.
         let long = spawn(|| sleep(Duration::from_secs(3600)));
         yield_now();
