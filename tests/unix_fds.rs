@@ -126,7 +126,10 @@ fn more_than_asked_for_is_an_error_that_closes_them() {
                 let error = other.get(&mut [0; 4], &mut fds, limit).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidData, "{sent} {limit}");
                 assert_eq!(fds.len(), 1, "untouched");
-                assert_eq!(support::open_fds(), before, "{sent} {limit}");
+                // The emulator keeps for itself what it cannot hand on.
+                if !support::emulated() {
+                    assert_eq!(support::open_fds(), before, "{sent} {limit}");
+                }
             }
             // The socket goes on.
             one.give(b"more", &[file.as_fd()]).unwrap();
