@@ -126,7 +126,7 @@ where
 /// # Errors
 /// The pool is in use, or its limits have been set already; then nothing changes.
 ///
-/// ```
+/// ```standalone_crate
 /// use rustlet::offload::{Limits, set_limits};
 /// set_limits(Limits::new().threads(4).queued(100))?;
 /// assert_eq!(rustlet::unblock(|| 1), 1);
