@@ -272,6 +272,7 @@ impl Hub {
 
     pub(super) fn note_found(&self, found: Found) {
         if let Found::Some { stolen } = found {
+            tracing::trace!(target: "rustlet", stolen, "found work");
             self.counters.stolen.add(stolen as u64);
         }
     }
