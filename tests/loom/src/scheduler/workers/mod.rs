@@ -30,7 +30,7 @@ use fresh::Fresh;
 /// There are no futures here.
 mod runners {
     #[derive(Debug, Default)]
-    pub(crate) struct Runners;
+    pub(crate) struct Runners {}
 }
 
 pub(crate) struct Team {
