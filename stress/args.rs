@@ -125,8 +125,7 @@ fn named(names: &str, found: &mut Vec<&'static dyn Workload>) -> Result<(), Stri
             found.extend(workloads::ALL);
             continue;
         }
-        let one = workloads::ALL.iter().find(|one| one.name() == name);
-        found.push(*one.ok_or_else(|| {
+        found.push(workloads::named(name).ok_or_else(|| {
             let all = Vec::from_iter(workloads::ALL.iter().map(|one| one.name()));
             format!("no workload {name:?}; there are all, {}", all.join(", "))
         })?);

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
@@ -203,13 +202,7 @@ fn verdict(status: ExitStatus, hung: bool, board: &Board, said: String) -> Verdi
             message: message.trim_end().to_owned(),
         },
         _ => {
-            let how = match status.signal() {
-                Some(number) => match Signal::from_named_raw(number) {
-                    Some(signal) => format!("{signal:?}"),
-                    None => format!("signal {number}"),
-                },
-                None => status.to_string(),
-            };
+            let how = status.to_string();
             Verdict::Crashed { step, how, said }
         }
     }
