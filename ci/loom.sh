@@ -102,8 +102,8 @@ mutant 'idle inject' $announce 'announces before it pushes' 's/(self.injector.pu
 
 injector=src/scheduler/workers/injector.rs
 mutant 'injector close' $injector 'looks whether it is closed, and then takes the lock' \
-    's/let mut queue = self.queue.lock\(\);\s*if queue.closed/let closed = self.queue.lock().closed; let mut queue = self.queue.lock(); if closed/'
-mutant 'injector close' $injector 'closes without the lock being asked' 's/if queue.closed/if false/'
+    's/let mut queue = self.queue.lock\(\);\s*if queue.takes < needs/let takes = self.queue.lock().takes; let mut queue = self.queue.lock(); if takes < needs/'
+mutant 'injector close' $injector 'closes without the lock being asked' 's/if queue.takes < needs/if false/'
 mutant 'injector shares' $injector 'says its length after the lock' 's/(self.len.store\(queue.items.len\(\), Ordering::Release\);)(\s*)drop\(queue\);/let len = queue.items.len();$2drop(queue);$2self.len.store(len, Ordering::Release);/'
 mutant 'idle inject' $injector 'does not say its length' 's/(queue.items.push_back\(item\);\s*)self.len.store\(queue.items.len\(\), Ordering::Release\);/$1/'
 

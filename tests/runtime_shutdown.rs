@@ -2,8 +2,10 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustlet::sync::Event;
@@ -99,6 +101,74 @@ fn it_drains_futures_timers_pools_and_links() {
         (metrics.live, metrics.futures, metrics.stacks_live),
         (0, 0, 0)
     );
+}
+
+/// A wake-up by a thread that is no worker was taken for something new while the runtime drained: the future was dropped.
+#[test]
+fn it_drains_a_future_that_another_thread_wakes() {
+    let _watchdog = watchdog();
+    let runtime = runtime(2);
+    let (wakers, waits) = mpsc::channel();
+    let open = Arc::new(AtomicBool::new(false));
+    let is_open = open.clone();
+    let future = runtime.handle().spawn_future(async move {
+        poll_fn(|cx| match is_open.load(Ordering::SeqCst) {
+            true => Poll::Ready(()),
+            false => {
+                wakers.send(cx.waker().clone()).unwrap();
+                Poll::Pending
+            }
+        })
+        .await;
+        5
+    });
+    let waker = waits.recv().unwrap();
+    let opener = {
+        let handle = runtime.handle();
+        std::thread::spawn(move || {
+            // Once nothing is taken from outside any more, the drain has begun.
+            while rustlet::Builder::new().spawn_in(&handle, || ()).is_ok() {
+                std::thread::yield_now();
+            }
+            open.store(true, Ordering::SeqCst);
+            waker.wake();
+        })
+    };
+    runtime.shutdown(LONG).unwrap();
+    opener.join().unwrap();
+    assert_eq!(future.join().unwrap(), 5);
+}
+
+/// One that was handed to a certain worker just when the drain began was accepted, and then killed.
+#[test]
+fn what_is_accepted_while_it_begins_to_drain_runs() {
+    let _watchdog = watchdog();
+    for _ in 0..100 / support::slowdown().min(20) {
+        let runtime = runtime(2);
+        let (ran, started) = (Counter::default(), Arc::new(AtomicBool::new(false)));
+        let spawners = [0, 1].map(|worker| {
+            let (handle, ran, started) = (runtime.handle(), ran.clone(), started.clone());
+            std::thread::spawn(move || {
+                let mut accepted = 0;
+                loop {
+                    let ran = ran.clone();
+                    let spawned =
+                        rustlet::Builder::new().spawn_on(&handle, worker, move || ran.add());
+                    started.store(true, Ordering::Relaxed);
+                    match spawned {
+                        Ok(_) => accepted += 1,
+                        Err(_) => return accepted,
+                    }
+                }
+            })
+        });
+        while !started.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        runtime.shutdown(LONG).unwrap();
+        let accepted: usize = spawners.map(|spawner| spawner.join().unwrap()).iter().sum();
+        assert_eq!(ran.get(), accepted, "accepted, and not run");
+    }
 }
 
 #[test]

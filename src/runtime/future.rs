@@ -95,7 +95,7 @@ impl RuntimeHandle {
         };
         let team = self.team.clone();
         let (runnable, task) = async_task::spawn(future, move |runnable| {
-            workers::schedule(&team, runnable);
+            workers::reschedule(&team, runnable);
         });
         assert!(
             workers::schedule(&self.team, runnable),

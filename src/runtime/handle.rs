@@ -246,12 +246,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let team = &runtime.team;
-        let is_inside = || workers::current().is_some_and(|(own, _)| Arc::ptr_eq(&own, team));
-        if team.is_closed() && !is_inside() {
-            return Err(Team::ended());
-        }
-        self.spawn_at(team, worker, f)
+        self.spawn_at(&runtime.team, worker, f)
     }
 }
 

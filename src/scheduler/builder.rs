@@ -150,9 +150,14 @@ impl Builder {
         let (name, size, measure) = self.attributes()?;
         let size = size.unwrap_or(team.stack_size);
         let task = hub::get()
-            .spawn_on(place, name, size, measure, Location::caller(), move || {
-                f.run()
-            })
+            .spawn_on(
+                (team, place),
+                name,
+                size,
+                measure,
+                Location::caller(),
+                move || f.run(),
+            )
             .inspect_err(refused)?;
         // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
         Ok(unsafe { Greenlet::new(task) })

@@ -102,8 +102,17 @@ impl Shared {
 
     /// [`Shared::push`] of a new greenlet.
     pub(super) fn push_new(&self, task: TaskRef) -> bool {
-        // Before its end can be counted.
+        self.expect();
+        self.push_expected(task)
+    }
+
+    /// Counts a greenlet that is about to come by [`Shared::push_expected`]: before its end can be counted.
+    pub(super) fn expect(&self) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// [`Shared::push`] of a new greenlet that has been counted.
+    pub(super) fn push_expected(&self, task: TaskRef) -> bool {
         let taken = self.push(task);
         if !taken {
             self.arrivals.fetch_sub(1, Ordering::Relaxed);
@@ -111,7 +120,7 @@ impl Shared {
         taken
     }
 
-    /// How many came by [`Shared::push_new`].
+    /// How many new greenlets came, or are about to.
     pub(super) fn arrivals(&self) -> u64 {
         self.arrivals.load(Ordering::Relaxed)
     }

@@ -131,7 +131,7 @@ impl Hub {
     /// Spawns on a certain worker, where it stays.
     pub(in crate::scheduler) fn spawn_on<F, T>(
         &self,
-        place: &Place,
+        (team, place): (&Team, &Place),
         name: Option<Box<str>>,
         size: StackSize,
         measure: bool,
@@ -153,7 +153,10 @@ impl Hub {
         tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
         // SAFETY: the second reference of `new`, for the inbox instead of the queue.
         let queued = unsafe { TaskRef::from_raw(queued) };
-        if place.shared.push_new(queued) {
+        let is_inside = self
+            .worker()
+            .is_some_and(|worker| core::ptr::eq(&*worker.team, team));
+        if team.push_to(place, queued, !is_inside) {
             Ok(task)
         } else {
             self.drop_unrun(task);

@@ -11,9 +11,19 @@ impl Team {
     /// For a thread that is none of the workers: hands `item` to one of them.
     ///
     /// # Errors
-    /// With the item, if the runtime ends.
+    /// With the item, if the runtime drains or ends.
     pub(in crate::scheduler) fn inject(&self, item: Fresh, greenlets: u64) -> Result<(), Fresh> {
         self.injector.push(item, greenlets)?;
+        self.announce();
+        Ok(())
+    }
+
+    /// As [`Team::inject`], for a future that was woken.
+    ///
+    /// # Errors
+    /// With the item, if the runtime ends.
+    pub(super) fn inject_known(&self, item: Fresh) -> Result<(), Fresh> {
+        self.injector.push_known(item)?;
         self.announce();
         Ok(())
     }

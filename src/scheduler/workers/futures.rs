@@ -24,7 +24,7 @@ use std::task::Waker;
 
 use async_task::Runnable;
 
-use super::Team;
+use super::{Fresh, Team};
 use crate::scheduler::hub;
 use crate::sys::short_lock::ShortLock;
 use crate::util::primitive::{AtomicBool, Ordering};
@@ -130,9 +130,22 @@ impl Team {
     }
 }
 
-/// Has a future polled by some worker; false if the runtime ends, and the future is cancelled.
+/// Has a new future polled by some worker; false if the runtime drains or ends, and the future is cancelled.
 pub(crate) fn schedule(team: &Arc<Team>, future: Runnable) -> bool {
-    let fresh = super::Fresh::future(future);
+    hand_over(team, future, |fresh| team.inject(fresh, 0))
+}
+
+/// As [`schedule`], for one that was woken: it is part of what drains.
+pub(crate) fn reschedule(team: &Arc<Team>, future: Runnable) {
+    hand_over(team, future, |fresh| team.inject_known(fresh));
+}
+
+fn hand_over(
+    team: &Arc<Team>,
+    future: Runnable,
+    inject: impl FnOnce(Fresh) -> Result<(), Fresh>,
+) -> bool {
+    let fresh = Fresh::future(future);
     if let Some(hub) = hub::existing()
         && let Some(worker) = hub.worker()
         && Arc::ptr_eq(&worker.team, team)
@@ -140,7 +153,7 @@ pub(crate) fn schedule(team: &Arc<Team>, future: Runnable) -> bool {
         worker.push(fresh);
         return true;
     }
-    match team.inject(fresh, 0) {
+    match inject(fresh) {
         Ok(()) => true,
         Err(refused) => {
             if let super::Kind::Future(future) = refused.into_kind() {

@@ -2,6 +2,9 @@
 //!
 //! First in, first out, behind a lock. `crossbeam_deque::Injector` has no lock, but cannot be closed: a greenlet that is spawned
 //! while the runtime ends must be refused or run, and never be forgotten in a queue that nobody looks at any more.
+//!
+//! It closes in two steps. While the runtime drains, nothing new is taken; but a future that has been spawned and waits is part of what
+//! is to drain, and who wakes it may be any thread.
 
 use std::collections::VecDeque;
 
@@ -21,7 +24,16 @@ pub(in crate::scheduler) struct Injector {
 #[derive(Debug)]
 struct Queue {
     items: VecDeque<Fresh>,
-    closed: bool,
+    takes: Takes,
+}
+
+/// What is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Takes {
+    Nothing,
+    /// What has been here before: futures that were woken.
+    Known,
+    All,
 }
 
 impl Injector {
@@ -29,20 +41,32 @@ impl Injector {
         Injector {
             queue: ShortLock::new(Queue {
                 items: VecDeque::new(),
-                closed: false,
+                takes: Takes::All,
             }),
             len: AtomicUsize::new(0),
             greenlets: AtomicU64::new(0),
         }
     }
 
-    /// Appends. Somebody is to be woken afterwards.
+    /// Appends what is new. Somebody is to be woken afterwards.
+    ///
+    /// # Errors
+    /// With the item, if it is closed, to what is new at least.
+    pub(super) fn push(&self, item: Fresh, greenlets: u64) -> Result<(), Fresh> {
+        self.append(item, greenlets, Takes::All)
+    }
+
+    /// As [`Injector::push`], for a future that was woken.
     ///
     /// # Errors
     /// With the item, if it is closed.
-    pub(super) fn push(&self, item: Fresh, greenlets: u64) -> Result<(), Fresh> {
+    pub(super) fn push_known(&self, item: Fresh) -> Result<(), Fresh> {
+        self.append(item, 0, Takes::Known)
+    }
+
+    fn append(&self, item: Fresh, greenlets: u64, needs: Takes) -> Result<(), Fresh> {
         let mut queue = self.queue.lock();
-        if queue.closed {
+        if queue.takes < needs {
             drop(queue);
             return Err(item);
         }
@@ -70,13 +94,27 @@ impl Injector {
         share
     }
 
-    /// Refuses what comes from now on. What is there stays.
-    pub(super) fn close(&self) {
-        self.queue.lock().closed = true;
+    /// Calls `f`, which counts something new that goes another way, before this is closed to what is new; false if it is.
+    pub(super) fn if_open(&self, f: impl FnOnce()) -> bool {
+        let queue = self.queue.lock();
+        let open = queue.takes == Takes::All;
+        if open {
+            f();
+        }
+        open
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.queue.lock().closed
+    /// Refuses what is new from now on. What is there stays.
+    pub(super) fn close_to_new(&self) {
+        let mut queue = self.queue.lock();
+        if queue.takes == Takes::All {
+            queue.takes = Takes::Known;
+        }
+    }
+
+    /// Refuses what comes from now on. What is there stays.
+    pub(super) fn close(&self) {
+        self.queue.lock().takes = Takes::Nothing;
     }
 
     pub(super) fn greenlets(&self) -> u64 {

@@ -46,7 +46,7 @@ use super::uncaught::UncaughtHook;
 use crate::stack::{Census, StackSize};
 pub(super) use fresh::{Fresh, Kind};
 use futures::Waiting;
-pub(crate) use futures::{Enlisted, schedule};
+pub(crate) use futures::{Enlisted, reschedule, schedule};
 pub(super) use futures::{cancel, poll};
 use idle::Idle;
 use injector::Injector;
@@ -137,9 +137,9 @@ impl Team {
             .is_some_and(|place| place.shared.is_asleep())
     }
 
-    /// Refuses what comes from outside, and has `quiet` called whenever a worker runs out of work.
+    /// Refuses what is new from outside, and has `quiet` called whenever a worker runs out of work.
     pub(crate) fn drain(&self, quiet: Box<dyn Fn() + Send + Sync>) {
-        self.close();
+        self.injector.close_to_new();
         let _ = self.quiet.set(quiet);
         self.wake_all();
     }
@@ -204,14 +204,21 @@ impl Team {
         }
     }
 
-    /// Nothing is taken from outside from now on.
+    /// Nothing is taken from outside from now on, not even a future that was woken there.
     pub(crate) fn close(&self) {
         self.injector.close();
     }
 
-    /// Whether nothing is taken from outside any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.injector.is_closed()
+    /// Hands a new greenlet to one of the workers; false if nothing new is taken. If it comes from outside, a drain either sees it coming
+    /// or has it refused.
+    pub(super) fn push_to(&self, place: &Place, task: TaskRef, from_outside: bool) -> bool {
+        if from_outside && !self.injector.if_open(|| place.shared.expect()) {
+            return false;
+        }
+        match from_outside {
+            true => place.shared.push_expected(task),
+            false => place.shared.push_new(task),
+        }
     }
 
     /// Wakes the code on every worker's own stack.
