@@ -189,6 +189,18 @@ fn provide_alternate_stack() {
     }
 }
 
+/// Whether this thread has an alternate stack as large as [`ensure_alternate_stack`] wants it.
+#[cfg(test)]
+pub(crate) fn has_large_alternate_stack() -> bool {
+    let mut now = MaybeUninit::<libc::stack_t>::uninit();
+    // SAFETY: reads the alternate stack in force into `now`, which is filled if the call succeeds.
+    let now = unsafe {
+        assert_eq!(libc::sigaltstack(core::ptr::null(), now.as_mut_ptr()), 0);
+        now.assume_init()
+    };
+    now.ss_flags & libc::SS_DISABLE == 0 && now.ss_size > HANDLER_BYTES
+}
+
 /// Gives the alternate stack back at the thread's end.
 struct ReleaseAlternateStack;
 

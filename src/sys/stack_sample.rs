@@ -64,6 +64,13 @@ const ROOM: usize = 16 * 1024;
 /// How long a handler that has begun is waited for.
 const WALK_LIMIT: Duration = Duration::from_secs(10);
 
+/// Bytes of the registers in a `uc_mcontext`.
+#[cfg(not(target_arch = "riscv64"))]
+const STATE: usize = size_of::<libc::mcontext_t>();
+/// Of integers, double precision and fcsr. The structure has room for quadruple precision, which qemu-user's is without.
+#[cfg(target_arch = "riscv64")]
+const STATE: usize = 32 * 8 + 32 * 8 + 8;
+
 /// Nobody asks.
 const FREE: u32 = 0;
 /// The handler is at it.
@@ -371,12 +378,13 @@ pub(super) unsafe fn escape(context: *mut c_void) -> bool {
     // overlap: the frames of the handler and the walk lie between them. No destructor is skipped that matters: `look` and the walk
     // own nothing. Of the mask the kernel's frame has 64 bits.
     unsafe {
-        (*inner).uc_flags = (*outer).uc_flags;
+        // The flags come first; their name is not the same everywhere.
+        *inner.cast::<libc::c_ulong>() = *outer.cast::<libc::c_ulong>();
         // As bytes: what the structure calls reserved is the vector registers on aarch64.
         ptr::copy_nonoverlapping(
             (&raw const (*outer).uc_mcontext).cast::<u8>(),
             (&raw mut (*inner).uc_mcontext).cast::<u8>(),
-            size_of::<libc::mcontext_t>(),
+            STATE,
         );
         let mask = (&raw const (*outer).uc_sigmask).cast::<u64>();
         (&raw mut (*inner).uc_sigmask)
@@ -410,6 +418,8 @@ fn instruction(interrupted: &libc::ucontext_t) -> usize {
     let address = interrupted.uc_mcontext.gregs[libc::REG_RIP as usize];
     #[cfg(target_arch = "aarch64")]
     let address = interrupted.uc_mcontext.pc;
+    #[cfg(target_arch = "riscv64")]
+    let address = interrupted.uc_mcontext.__gregs[libc::REG_PC as usize];
     address as usize
 }
 

@@ -12,16 +12,24 @@ use rustix::io::Errno;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(target_arch = "riscv64")]
+mod riscv64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64::raw;
+#[cfg(target_arch = "riscv64")]
+use riscv64::raw;
 #[cfg(target_arch = "x86_64")]
 use x86_64::raw;
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("rustlet supports x86_64 and aarch64; see arch-notes/README.md to add one");
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64"
+)))]
+compile_error!("rustlet supports x86_64, aarch64 and riscv64; see arch-notes/README.md to add one");
 #[cfg(not(target_os = "linux"))]
 compile_error!("rustlet supports Linux");
 
