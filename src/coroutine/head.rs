@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use corosensei::Yielder;
 
+use super::fiber::Fiber;
 use super::running::{Chain, chain};
 use super::{Body, Kind, Switch, YielderPointer};
 
@@ -28,6 +29,8 @@ pub(crate) struct Head {
     pub(super) inner: Cell<*const Head>,
     /// Who was current when this coroutine was resumed by [`super::Coroutine::resume`].
     pub(super) resumer: Cell<*const Head>,
+    /// To a sanitizer.
+    pub(super) fiber: Fiber,
     pub(super) limit: usize,
     pub(super) guard_end: usize,
     pub(super) size: usize,
@@ -47,6 +50,8 @@ pub(super) const NESTED: u8 = 2;
 /// Bytes below a body, at the base of its stack, that share the line of its head: corosensei's link.
 pub(super) const LINK: usize = 16;
 
+// With AddressSanitizer corosensei keeps more.
+#[cfg(not(rustlet_asan))]
 const _: () = assert!(core::mem::offset_of!(Head, yielder) + LINK <= 64);
 
 /// How far corosensei's yielder lies below a head: the same for all coroutines of the process, learnt from
@@ -62,6 +67,14 @@ impl Head {
             .cast::<Yielder<(), ()>>();
         debug_assert_eq!(near, self.yielder.get());
         near
+    }
+
+    /// The head whose [`Head::yielder_near`] this is.
+    #[cfg(rustlet_tsan)]
+    pub(super) fn of_yielder(yielder: YielderPointer) -> *const Head {
+        yielder
+            .wrapping_byte_add(YIELDER_BELOW.load(Ordering::Relaxed))
+            .cast()
     }
 
     /// Notes the yielder at the start of the coroutine.

@@ -54,11 +54,15 @@ use corosensei::stack::{Stack, StackPointer};
 use crate::stack::Slot;
 
 pub(crate) mod arch;
+mod fiber;
 mod head;
 mod overflow;
 pub mod raw;
 mod running;
+#[cfg(test)]
+pub(crate) mod wander;
 
+use fiber::Fiber;
 pub(crate) use head::Head;
 use head::{LINK, NESTED};
 pub(crate) use overflow::prepare_thread;
@@ -159,6 +163,7 @@ impl<T: Kind> Coroutine<T> {
             (&raw mut (*place).head.inner).write(Cell::new(core::ptr::null()));
             (&raw mut (*place).head.flags).write(Cell::new(0));
             (&raw mut (*place).head.resumer).write(Cell::new(core::ptr::null()));
+            (&raw mut (*place).head.fiber).write(Fiber::new());
             (&raw mut (*place).head.limit).write(limit);
             (&raw mut (*place).head.guard_end).write(guard_end);
             (&raw mut (*place).head.size).write(size);
@@ -182,6 +187,7 @@ impl<T: Kind> Coroutine<T> {
         // is two numbers: dropping it would do nothing.
         unsafe {
             let body = self.body.as_ptr();
+            (*body).head.fiber.destroy();
             core::ptr::drop_in_place(&raw mut (*body).data);
             ManuallyDrop::take(&mut (*body).slot)
         }
@@ -238,6 +244,7 @@ impl<T> Coroutine<T> {
                 head.leave_nested()
             });
             let switch: &mut Switch = &mut *head.switch.get();
+            head.fiber.enter();
             match switch.resume(()) {
                 corosensei::CoroutineResult::Yield(()) => State::Suspended,
                 corosensei::CoroutineResult::Return(()) => State::Finished,
@@ -270,6 +277,7 @@ impl<T: Kind> Entry<T> {
         let body = unsafe { self.0.as_ref() };
         body.head.set_yielder(yielder);
         T::enter(body);
+        body.head.fiber.end();
     }
 }
 
@@ -295,8 +303,12 @@ pub(crate) unsafe fn suspend(head: &Head) {
 #[inline(always)]
 pub(crate) unsafe fn suspend_at(yielder: YielderPointer) {
     // SAFETY: by the precondition the coroutine was resumed, so this points at
-    // corosensei's yielder at the base of its stack, valid until it finishes.
-    unsafe { (*yielder).suspend(()) }
+    // corosensei's yielder at the base of its stack, valid until it finishes; its head is alive too.
+    unsafe {
+        #[cfg(rustlet_tsan)]
+        (*Head::of_yielder(yielder)).fiber.leave();
+        (*yielder).suspend(());
+    }
 }
 
 /// corosensei's handle for suspending one coroutine.

@@ -189,11 +189,12 @@ impl Class {
     /// Takes a slot back; answers how many are hot now.
     #[inline]
     pub(super) fn give_back(&self, slot: Slot) -> usize {
-        let start = slot.limit();
-        debug_assert!(self.owns(start), "{slot:?} belongs to another pool");
+        debug_assert!(self.owns(slot.limit()), "{slot:?} belongs to another pool");
         self.spare.set(self.spare.get() + 1);
         self.census.live.take(1);
-        if slot.is_painted() {
+        let painted = slot.is_painted();
+        let start = slot.end_lease();
+        if painted {
             return self.give_back_painted(start);
         }
         self.hot.push(start);

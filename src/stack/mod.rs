@@ -44,6 +44,7 @@
 #![allow(unsafe_code)] // Guards, commits, discards and paints memory; see the invariant above.
 
 mod census;
+mod checked;
 mod class;
 mod hot;
 mod pool;

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::census::{Census, Tract};
+use super::checked;
 use super::size::StackSize;
 use crate::sys::guard::{Guards, Row};
 use crate::sys::{mem, proc};
@@ -151,6 +152,7 @@ impl Region {
     /// No slot of it is leased, or will be.
     pub(super) unsafe fn unmap(self, guards: &Guards, census: &Census) {
         let slots = self.slots(self.start, self.committed_end);
+        checked::forget(self.start..self.end);
         census.leave(&self.tract, || {
             // SAFETY: the region is one reservation of ours, and the caller says that it is unused.
             if unsafe { mem::unmap(self.start, self.end - self.start) }.is_ok() {
@@ -174,12 +176,22 @@ fn no_space(size: StackSize, error: Errno) -> io::Error {
 }
 
 fn no_memory(size: StackSize, error: Errno) -> io::Error {
-    let mode = proc::sysctl("vm/overcommit_memory")
-        .map_or_else(|| "unknown".to_owned(), |mode| mode.to_string());
-    let hint = format!(
-        "the system promises no more memory: vm.overcommit_memory is {mode} (2 counts stacks in \
-         full: raise vm.overcommit_ratio, or use smaller stacks), or vm.max_map_count is used up"
-    );
+    let hint = match proc::data_limit() {
+        // Stacks count in full, touched or not.
+        Some(limit) => format!(
+            "the process's data is limited to {limit} bytes (RLIMIT_DATA): raise it (ulimit -d), \
+             or use smaller stacks"
+        ),
+        None => {
+            let mode = proc::sysctl("vm/overcommit_memory")
+                .map_or_else(|| "unknown".to_owned(), |mode| mode.to_string());
+            format!(
+                "the system promises no more memory: vm.overcommit_memory is {mode} (2 counts \
+                 stacks in full: raise vm.overcommit_ratio, or use smaller stacks), or \
+                 vm.max_map_count is used up"
+            )
+        }
+    };
     describe("commit memory", size, error, &hint)
 }
 

@@ -16,6 +16,7 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use super::checked::{self, Lent};
 use super::size::StackSize;
 
 /// What unused stack is painted with. Odd, and no canonical address.
@@ -32,6 +33,7 @@ pub(crate) struct Slot {
     start: NonNull<u8>,
     size: StackSize,
     painted: Cell<bool>,
+    lent: Lent,
 }
 
 impl Slot {
@@ -46,6 +48,7 @@ impl Slot {
             start: unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start)) },
             size,
             painted: Cell::new(false),
+            lent: checked::lend(start + size.guard_bytes()..start + size.bytes()),
         }
     }
 
@@ -82,6 +85,14 @@ impl Slot {
         self.limit() + self.size.bytes()
     }
 
+    /// Ends the lease; answers the slot's lowest address.
+    #[inline]
+    pub(super) fn end_lease(self) -> usize {
+        let (start, memory) = (self.limit(), self.guard_end()..self.end());
+        checked::take_back(self.lent, memory);
+        start
+    }
+
     #[inline]
     pub(super) fn is_painted(&self) -> bool {
         self.painted.get()
@@ -106,6 +117,7 @@ impl Slot {
     ///
     /// Meaningless on a slot that was not painted: then everything counts as used.
     pub(crate) fn high_water(&self) -> usize {
+        checked::reveal(self.guard_end()..self.end());
         let lowest = (self.guard_end()..self.end())
             .step_by(8)
             // SAFETY: inside a leased, hence committed slot; anonymous memory is always

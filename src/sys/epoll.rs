@@ -2,8 +2,12 @@
 //!
 //! The wait is `epoll_pwait2` (Linux 5.11). Where it is missing (older kernels, qemu-user), it is
 //! `epoll_pwait` with the time rounded up to whole milliseconds: never early, up to one late.
+//! `RUSTLET_EPOLL_PWAIT2=none` has it so everywhere; `auto` is as if it were not set.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::sync::OnceLock;
+
 use rustix::event::epoll as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -11,6 +15,34 @@ use rustix::io::Errno;
 use super::clock::{self, Nanos};
 use super::syscall::syscall6;
 use super::thread::timespec;
+
+/// The environment variable that forbids `epoll_pwait2`.
+const VARIABLE: &str = "RUSTLET_EPOLL_PWAIT2";
+
+/// Whether `epoll_pwait2` is known to be missing, or is forbidden.
+static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
+
+/// Notes what the environment says, which is read once.
+///
+/// # Errors
+/// `InvalidInput`, with the name of the variable, for a value that is none.
+fn heed_environment() -> io::Result<()> {
+    static SAID: OnceLock<Result<(), String>> = OnceLock::new();
+    let said = SAID.get_or_init(|| match std::env::var_os(VARIABLE) {
+        None => Ok(()),
+        Some(value) if value == "auto" => Ok(()),
+        Some(value) if value == "none" => {
+            NO_PWAIT2.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        Some(value) => Err(format!(
+            "{VARIABLE}={}: it can be `auto` or `none`",
+            value.display()
+        )),
+    });
+    said.clone()
+        .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
+}
 
 /// What a descriptor reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +100,10 @@ impl EventBuffer {
 }
 
 impl Epoll {
-    pub(crate) fn new() -> Result<Self, Errno> {
+    /// # Errors
+    /// No descriptor or no memory for it; or the environment variable has no known value.
+    pub(crate) fn new() -> io::Result<Self> {
+        heed_environment()?;
         Ok(Epoll {
             fd: raw::create(raw::CreateFlags::CLOEXEC)?,
         })
@@ -100,7 +135,6 @@ impl Epoll {
         buffer: &mut EventBuffer,
         deadline: Option<Nanos>,
     ) -> Result<(), Errno> {
-        static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
         buffer.events.clear();
         let room = buffer.events.capacity();
         let pointer = buffer.events.as_mut_ptr() as usize;
@@ -110,6 +144,7 @@ impl Epoll {
             at => at.saturating_sub(clock::now()),
         });
         let mut answer = Err(Errno::NOSYS);
+        // Relaxed: a reader who is late makes the call once more, and is told again.
         if !NO_PWAIT2.load(Ordering::Relaxed) {
             let time = left.map(timespec);
             let time = time

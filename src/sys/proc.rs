@@ -31,6 +31,11 @@ pub(crate) fn address_space_limit() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
+/// The limit on this process's private writable memory in bytes (`RLIMIT_DATA`), if there is one.
+pub(crate) fn data_limit() -> Option<u64> {
+    getrlimit(Resource::Data).current
+}
+
 fn for_each_block(path: &str, mut each: impl FnMut(&[u8])) -> Option<()> {
     let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // On the heap: this may run on a small coroutine stack.

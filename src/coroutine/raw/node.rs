@@ -237,3 +237,19 @@ impl<V: 'static> Drop for Node<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::next_id;
+    use crate::coroutine::wander::sees_the_present_thread;
+
+    #[test]
+    fn numbers_are_those_of_the_present_thread() {
+        // Each thread's are in a hundred of their own.
+        let own_hundred = |thread: usize| {
+            while next_id() < thread as u64 * 100 {}
+            thread
+        };
+        sees_the_present_thread(own_hundred, || next_id() as usize / 100);
+    }
+}

@@ -167,3 +167,44 @@ pub(super) fn report<V>(origin: u64, target: u64, parcel: &Parcel<V>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mode, mode, replace, set_mode};
+    use crate::coroutine::wander::sees_the_present_thread;
+
+    fn is_odd(thread: usize) -> usize {
+        thread % 2
+    }
+
+    #[test]
+    fn the_mode_is_that_of_the_present_thread() {
+        let on_odd_threads = |thread| {
+            set_mode([Mode::Off, Mode::On][is_odd(thread)]);
+            is_odd(thread)
+        };
+        sees_the_present_thread(on_odd_threads, || usize::from(mode() == Mode::On));
+        // Set where it is read.
+        let flips = || {
+            let other = [Mode::On, Mode::Off][usize::from(mode() == Mode::On)];
+            set_mode(other);
+            usize::from(mode() == other)
+        };
+        sees_the_present_thread(|_| 1, flips);
+    }
+
+    #[test]
+    fn the_tracer_is_that_of_the_present_thread() {
+        let on_odd_threads = |thread| {
+            replace((is_odd(thread) == 1).then_some(Box::new(|_| ())));
+            is_odd(thread)
+        };
+        let there_is_one = || {
+            let tracer = replace(None);
+            let answer = usize::from(tracer.is_some());
+            replace(tracer);
+            answer
+        };
+        sees_the_present_thread(on_odd_threads, there_is_one);
+    }
+}

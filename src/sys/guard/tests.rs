@@ -130,6 +130,31 @@ fn a_guard_that_does_not_fault_is_not_believed() {
 }
 
 #[test]
+fn a_kernel_that_takes_any_advice_is_not_believed() {
+    let page = rustix::param::page_size();
+    let start = mem::reserve(page, page).expect("address space");
+    // SAFETY: inside this reservation; an advice that does not exist does nothing.
+    let answer = unsafe {
+        let answer = mem::advise(start, page, NO_SUCH_ADVICE);
+        mem::unmap(start, page).expect("unmaps");
+        answer
+    };
+    let refusal = Guards::choose(Some("madvise")).map_err(|error| error.to_string());
+    let for_that = |text: &String| text.contains("success to any advice");
+    if answer == Err(Errno::INVAL) {
+        assert!(!refusal.is_err_and(|text| for_that(&text)), "a kernel");
+    } else {
+        // qemu-user.
+        println!("advice {NO_SUCH_ADVICE} is answered {answer:?}");
+        assert!(refusal.is_err_and(|text| for_that(&text)), "an emulator");
+        assert_ne!(
+            Guards::choose(None).expect("some kind").kind(),
+            GuardKind::Madvise
+        );
+    }
+}
+
+#[test]
 fn auto_takes_the_best_that_works() {
     let best = available()[0].kind();
     for setting in [None, Some("auto"), Some("")] {

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs the tests under AddressSanitizer: memory that is used after it was freed or beyond its end, on the heap, on the stacks of
+# greenlets and in stacks that have gone back to their pool; and leaks.
+#
+#   ci/asan.sh                              the planted errors, then unit and integration tests
+#   ci/asan.sh --test 'sync_*' --lib        the planted errors, then only what these `cargo test` arguments name
+#   ci/asan.sh --stress switch,unwind 60    the planted errors, then the stress tool: these workloads, 60 seconds in all
+#
+# Needs rustup's stable on x86_64 Linux, no root. The sanitizer is in that toolchain though its flag is called unstable, hence
+# RUSTC_BOOTSTRAP; the standard library stays uninstrumented. What is special about greenlets is announced: switches by
+# corosensei (its feature `sanitizer`), stacks that are free by the library (`--cfg rustlet_asan`, src/stack/checked.rs), and system calls go
+# by way of libc (`--cfg rustix_use_libc`), where the sanitizer sees the buffers.
+#
+# First each error of tests/planted.rs has to be found. Which tests are left out, and why, is listed below.
+# RUSTLET_TEST_SLOWDOWN (5) multiplies the tests' deadlines. Artifacts: `asan` below the target directory, 4 GB with all tests.
+#
+# The last line says how much was run; a run of nothing fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=x86_64-unknown-linux-gnu
+export RUSTC_BOOTSTRAP=1
+# Compressed, the debug information of std alone does not take 20 MB in each of 150 tests.
+export RUSTFLAGS="-Zsanitizer=address --cfg rustlet_asan --cfg rustix_use_libc -Clink-arg=-Wl,--compress-debug-sections=zlib"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/asan"
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+export RUSTLET_TEST_SLOWDOWN="${RUSTLET_TEST_SLOWDOWN:-5}"
+# use_sigaltstack: the alternate signal stacks are std's and the library's; the sanitizer would unmap whichever it finds when a thread ends.
+# hard_rss_limit_mb: it multiplies memory, and a test that makes many stacks shall fail and not take the machine.
+export ASAN_OPTIONS="use_sigaltstack=0 detect_stack_use_after_return=1 hard_rss_limit_mb=4096 ${ASAN_OPTIONS-}"
+
+# A test that cannot pass here is left out by its name, with the reason.
+left_out=()
+leave_out() { # REASON TEST…
+    shift
+    local test
+    for test; do left_out+=(--skip "$test"); done
+}
+leave_out 'makes a million stacks, for each of which the sanitizer keeps 32 KiB of notes' a_million_stacks_cost_a_handful_of_mappings
+leave_out 'wants a small address space; the sanitizer has 16 TiB' \
+    a_limited_address_space_gives_smaller_regions_and_then_an_error_that_names_it
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+test=(cargo test --locked --target "$target" --features corosensei/sanitizer)
+run() {
+    "${test[@]}" --no-run "$@"
+    timeout 3000 "${test[@]}" "$@" 2>&1 | tee -a "$log"
+}
+
+found=0
+# planted TEST REPORT: the test has to end with this report.
+planted() {
+    local output
+    if output=$(run --quiet --test planted -- --exact --ignored "$1"); then
+        printf '%s\nasan: blind: %s passes\n' "$output" "$1" >&2
+        exit 1
+    elif ! grep -q "ERROR: AddressSanitizer: $2" <<<"$output"; then
+        printf '%s\nasan: blind: %s fails without "%s"\n' "$output" "$1" "$2" >&2
+        exit 1
+    fi
+    found=$((found + 1))
+    echo "found: $1 ($2)"
+}
+
+planted heap_memory_that_was_freed heap-use-after-free
+planted past_the_end_of_a_local stack-buffer-overflow
+planted the_stack_of_a_finished_greenlet use-after-poison
+planted the_stack_of_a_finished_raw_greenlet use-after-poison
+planted a_local_on_a_stack_that_was_used_again stack-use-after-return
+planted a_local_of_a_function_that_has_returned stack-use-after-return
+
+if [[ ${1-} == --stress ]]; then
+    (($# == 3)) || { echo "usage: ci/asan.sh --stress WORKLOADS SECONDS" >&2; exit 2; }
+    # Optimized, as users run it; `debug_assertions` stay on.
+    CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true timeout $((1200 + 2 * $3)) \
+        cargo run --locked --release --target "$target" --features corosensei/sanitizer,stress \
+        --bin rustlet-stress -- "$2" --seconds "$3" --in-process
+    echo "asan: $found planted errors found; rustlet-stress $2 clean for $3 s"
+    exit
+fi
+
+: >"$log"
+if (($#)); then
+    run "$@"
+else
+    run --no-fail-fast --lib --tests -- "${left_out[@]}"
+fi
+
+passed=$(awk '/^test result: ok\./ { n += $4 } END { print n + 0 }' "$log")
+if ((passed == 0)); then
+    echo "asan: no test was run" >&2
+    exit 1
+fi
+echo "asan: $found planted errors found; $passed tests passed"
