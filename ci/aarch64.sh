@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Builds the crate for aarch64 Linux and runs its tests under qemu-user.
 #
-#   ci/aarch64.sh                          unit, integration and documentation tests
+#   ci/aarch64.sh                          unit, integration and documentation tests, and what follows, ten seconds of it
+#   ci/aarch64.sh --stress 120             the stress tool alone, two minutes of the workloads that are about switches
 #   ci/aarch64.sh --test stack_pool        only what these `cargo test` arguments name
+#   ci/aarch64.sh --binaries               runs nothing: builds the unit and integration tests, and prints their paths
 #
 # Wants Debian 12 on x86_64, and root the first time, to install what is missing: Debian's own compiler
 # (the `-web` packages, kept current for the browser builds), its standard library for arm64, a cross
 # linker and qemu-user, about 260 MB from Debian's mirrors.
 #
-# Not run here, to keep this short: benches (a time taken under an emulator says nothing) and examples
-# (they are built and run natively). All dev-dependencies are compiled even so; cargo has no way to
-# leave some out.
+# Beside the tests as they are: those of thread-locals with the optimiser on, as only then would it keep what it must not
+# (src/coroutine/wander.rs); a small tour; the stress tool, in release.
+#
+# Not run here: benches (a time taken under an emulator says nothing) and the other examples (they are built and run natively). All
+# dev-dependencies are compiled even so; cargo has no way to leave some out.
 #
 # What qemu-user does not show: weak memory ordering (the host's, x86_64's, is what the program gets),
 # guard pages by madvise (qemu answers "done" and does nothing; the library notices and uses mprotect),
@@ -47,6 +51,12 @@ export RUSTLET_TEST_RUNNER="$runner"
 # Deadlines in tests are multiplied by this.
 export RUSTLET_TEST_SLOWDOWN="${RUSTLET_TEST_SLOWDOWN:-10}"
 
+if [[ ${1-} == --binaries ]]; then
+    "$CARGO" test --locked --target "$target" --lib --tests --no-run 2>&1 | tee /dev/stderr |
+        sed -n 's/^ *Executable .*(\(.*\))$/\1/p'
+    exit
+fi
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -55,11 +65,45 @@ run() {
     timeout 1800 "$CARGO" test --locked --target "$target" "$@" 2>&1 | tee -a "$log"
 }
 
+# The one package optimised, and what the tests need beside it as it is: all in release would be built for minutes.
+optimised() {
+    local setting settings=()
+    for setting in opt-level=3 codegen-units=16 debug-assertions=false; do
+        settings+=(--config "profile.dev.package.rustlet.$setting")
+    done
+    CARGO_INCREMENTAL=0 run "${settings[@]}" --lib "$@"
+}
+
+tour() {
+    timeout 600 "$CARGO" run --locked --target "$target" --example tour -- --clients 100 --requests 3 --no-threads
+}
+
+workloads=switch,unwind,greenlet,churn
+
+# stress SECONDS: the workloads share them.
+stress() {
+    timeout $((1200 + 2 * $1)) "$CARGO" run --locked --release --target "$target" --features stress --bin rustlet-stress -- \
+        "$workloads" --seconds "$1"
+}
+
+qemu="qemu-user $(qemu-aarch64 --version | awk 'NR == 1 { print $3 }'), rustc $("$RUSTC" --version | awk '{ print $2 }')"
+
+if [[ ${1-} == --stress ]]; then
+    stress "${2-60}"
+    echo "aarch64: rustlet-stress $workloads passed, ${2-60} s in all, under $qemu"
+    exit
+fi
+
+also=
 if (($#)); then
     run "$@"
 else
     run --no-fail-fast --lib --tests
     run --doc
+    optimised -- wander present_thread
+    tour
+    stress 10
+    also=", the tour and 10 s of rustlet-stress $workloads"
 fi
 
 passed=$(awk '/^test result: ok\./ { n += $4 } END { print n + 0 }' "$log")
@@ -67,6 +111,4 @@ if ((passed == 0)); then
     echo "aarch64: no test was run" >&2
     exit 1
 fi
-qemu=$(qemu-aarch64 --version | awk 'NR == 1 { print $3 }')
-rustc=$("$RUSTC" --version | awk '{ print $2 }')
-echo "aarch64: $passed tests passed under qemu-user $qemu, rustc $rustc"
+echo "aarch64: $passed tests passed$also, under $qemu"

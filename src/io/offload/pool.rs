@@ -269,3 +269,25 @@ impl Pool {
         self.work.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{become_pool_thread, on_pool_thread};
+    use crate::coroutine::wander::sees_the_present_thread;
+
+    #[test]
+    fn whether_it_is_a_pools_is_asked_of_the_present_thread() {
+        let odd_ones_belong = |thread| {
+            if thread % 2 == 1 {
+                become_pool_thread();
+            }
+            thread % 2
+        };
+        sees_the_present_thread(odd_ones_belong, || usize::from(on_pool_thread()));
+        let joins = || {
+            become_pool_thread();
+            usize::from(on_pool_thread())
+        };
+        sees_the_present_thread(|_| 1, joins);
+    }
+}

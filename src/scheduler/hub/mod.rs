@@ -366,3 +366,19 @@ impl Entry {
 pub fn stats() -> HubStats {
     existing().map(Hub::stats).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Hub, existing, get};
+    use crate::coroutine::wander::sees_the_present_thread;
+
+    #[test]
+    fn the_hub_is_that_of_the_present_thread() {
+        let address = |hub: &'static Hub| core::ptr::from_ref(hub).addr();
+        sees_the_present_thread(move |_| address(get()), move || address(get()));
+        sees_the_present_thread(
+            move |_| address(get()),
+            move || existing().map_or(0, address),
+        );
+    }
+}

@@ -278,19 +278,51 @@ fn shuffle(order: &mut [usize]) {
     }
 }
 
-/// Marsaglia's xorshift64*, one sequence a thread: fairness needs no more.
+thread_local! {
+    /// Of [`random`]; 0 before its first use.
+    static STATE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The next number of this thread's sequence; fairness needs no better.
 #[inline(never)]
 fn random() -> u64 {
-    thread_local! {
-        static STATE: Cell<u64> = const { Cell::new(0) };
-    }
-    let mut state = STATE.get();
-    if state == 0 {
-        state = clock::now() | 1;
-    }
+    let state = match STATE.get() {
+        0 => clock::now() | 1,
+        state => state,
+    };
+    let (state, number) = step(state);
+    STATE.set(state);
+    number
+}
+
+/// Marsaglia's xorshift64*: the state after `state`, and its number.
+fn step(mut state: u64) -> (u64, u64) {
     state ^= state >> 12;
     state ^= state << 25;
     state ^= state >> 27;
-    STATE.set(state);
-    state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
+    (state, state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STATE, random, step};
+    use crate::coroutine::wander::sees_the_present_thread;
+
+    #[inline(never)]
+    fn state() -> u64 {
+        STATE.get()
+    }
+
+    #[test]
+    fn random_numbers_are_those_of_the_present_thread() {
+        let starts_its_own = |thread| {
+            STATE.set(thread as u64 + 1);
+            1
+        };
+        let goes_on_with_it = || {
+            let (_, expected) = step(state());
+            usize::from(random() == expected)
+        };
+        sees_the_present_thread(starts_its_own, goes_on_with_it);
+    }
 }
