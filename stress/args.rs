@@ -26,6 +26,7 @@ Works rustlet hard and checks that nothing breaks.
     --plot FILE     rates and latencies over time, as SVG
     --hang S        no step may be without progress for so long          [60]
     --in-process    no process of its own for each workload: for debuggers and checkers
+    --replay FILE   runs a saved trace (see `trace`), on one thread unless --workers says otherwise
     --list          the workloads, with what each checks
 
 Exit status: 0 if every invariant held, 1 if one did not, 2 for a wrong command line.
@@ -57,6 +58,8 @@ pub(crate) struct Args {
 /// What the command line asks for.
 pub(crate) enum Command {
     Run(Args),
+    /// Run the trace in this file on so many workers.
+    Replay(PathBuf, usize),
     /// Print this.
     Say(String),
 }
@@ -82,14 +85,14 @@ pub(crate) fn parse(
         board: None,
         slowdown,
     };
-    let mut seconds = None;
+    let (mut seconds, mut workers, mut replay) = (None, None, None);
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
             Value(names) => named(&names.string()?, &mut args.workloads)?,
             Long("seconds") => seconds = Some(time(parser.value()?.parse()?)?),
             Long("seed") => args.seed = parser.value()?.parse_with(number)?,
-            Long("workers") => args.workers = parser.value()?.parse_with(positive)?,
+            Long("workers") => workers = Some(parser.value()?.parse_with(positive)?),
             Long("greenlets") => args.greenlets = parser.value()?.parse_with(positive)?,
             Long("chaos") => args.chaos = parser.value()?.parse()?,
             Long("step") => {
@@ -100,6 +103,7 @@ pub(crate) fn parse(
             Long("json") => args.json = Some(parser.value()?.into()),
             Long("plot") => args.plot = Some(parser.value()?.into()),
             Long("hang") => args.patience = time(parser.value()?.parse()?)?,
+            Long("replay") => replay = Some(parser.value()?.into()),
             Long("in-process") => args.in_process = true,
             Long("board") => args.board = Some(parser.value()?.into()),
             Long("list") => return Ok(Command::Say(list())),
@@ -107,6 +111,10 @@ pub(crate) fn parse(
             _ => return Err(argument.unexpected()),
         }
     }
+    if let Some(file) = replay {
+        return Ok(Command::Replay(file, workers.unwrap_or(1)));
+    }
+    args.workers = workers.unwrap_or(args.workers);
     if args.workloads.is_empty() {
         return Err("which workload? `all`, or some of --list; --help says more".into());
     }
@@ -203,6 +211,7 @@ mod tests {
         match parse(words.split(' ').map(OsString::from)).map_err(|error| error.to_string())? {
             Command::Run(args) => Ok(args),
             Command::Say(text) => Err(text),
+            Command::Replay(file, _) => Err(file.display().to_string()),
         }
     }
 

@@ -27,20 +27,26 @@ mod histogram;
 mod plot;
 mod report;
 mod supervisor;
+mod trace;
+mod witness;
 mod worker;
 mod workload;
 mod workloads;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::Command;
 
 /// What the command line was wrong about is told with this status.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Run(args)) => run(&args),
+        Ok(Command::Run(args)) => status(match &args.board {
+            Some(path) => supervisor::be_the_child(&args, path),
+            None => supervisor::run_all(&args),
+        }),
+        Ok(Command::Replay(file, workers)) => status(workloads::replay(&file, workers)),
         Ok(Command::Say(text)) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -52,11 +58,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> ExitCode {
-    let ended = match &args.board {
-        Some(path) => supervisor::be_the_child(args, path),
-        None => supervisor::run_all(args),
-    };
+/// Whether all was clean, as an exit status.
+fn status(ended: std::io::Result<bool>) -> ExitCode {
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -19,6 +20,7 @@ const MEDIAN: RGBColor = RGBColor(0x2c, 0xa0, 0x2c);
 const TAIL: RGBColor = RGBColor(0xd6, 0x27, 0x28);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Quantile = fn(&Sample) -> Option<Duration>;
 type Drawn = Result<(), Box<dyn Error>>;
 
 pub(crate) fn write(outcomes: &[Outcome], path: &Path) -> io::Result<()> {
@@ -73,8 +75,7 @@ fn times(outcome: &Outcome, area: &Area<'_>) -> Drawn {
     let Some(what) = outcome.workload.timed() else {
         return Ok(());
     };
-    let micros =
-        |time: Option<std::time::Duration>| time.map(|time| time.as_nanos().max(1) as f64 / 1e3);
+    let micros = |time: Option<Duration>| time.map(|time| time.as_nanos().max(1) as f64 / 1e3);
     let all = outcome
         .samples
         .iter()
@@ -103,10 +104,10 @@ fn times(outcome: &Outcome, area: &Area<'_>) -> Drawn {
         .light_line_style(TRANSPARENT)
         .x_label_formatter(&|seconds| format!("{seconds:.0} s"))
         .y_label_formatter(&|micros| {
-            crate::display::short(std::time::Duration::from_nanos((micros * 1e3) as u64))
+            crate::display::short(Duration::from_nanos((micros * 1e3) as u64))
         })
         .draw()?;
-    let lines: [(RGBColor, fn(&Sample) -> Option<std::time::Duration>); 2] =
+    let lines: [(RGBColor, Quantile); 2] =
         [(MEDIAN, |sample| sample.p50), (TAIL, |sample| sample.p99)];
     for (colour, quantile) in lines {
         let points = outcome

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::args::Args;
 use crate::board::Board;
@@ -110,6 +110,8 @@ pub(crate) fn run_all(args: &Args) -> io::Result<bool> {
 
 /// The child's side: runs its one workload; whether that was clean.
 pub(crate) fn be_the_child(args: &Args, path: &Path) -> io::Result<bool> {
+    // The tool may be killed; what nobody watches shall not go on.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let ended = worker::run(args, args.workloads[0], Board::open(path)?);
     if let Err(failure) = &ended {
         eprintln!("{FAILED}{failure}");

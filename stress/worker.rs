@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use rustlet::offload::{Limits, set_limits};
+
 use crate::args::Args;
 use crate::board::Board;
 use crate::chaos::ChaosPanic;
@@ -19,6 +21,8 @@ use crate::workload::{Context, Failure, Workload, ensure};
 const WARM_UP: u64 = 3;
 /// How many more there may be later: pools of threads and stacks breathe.
 const SLACK: usize = 64;
+/// Threads for blocking work: few, as each is half a dozen mappings of that.
+const POOL: usize = 8;
 
 /// The first uncaught panic that chaos did not throw.
 static UNCAUGHT: Mutex<Option<String>> = Mutex::new(None);
@@ -38,6 +42,8 @@ pub(crate) fn run(
         let text = format!("greenlet {id}, spawned at {place}, panicked: {text}");
         UNCAUGHT.lock().unwrap().get_or_insert(text);
     });
+    // In one process with others, the first has set it.
+    let _ = set_limits(Limits::new().threads(POOL));
     // Tells where a hub is stuck before the tool gives up on it.
     let watch = rustlet::inspect::watch_stalls(args.patience / 2);
 
@@ -73,6 +79,7 @@ fn one(
         workers: args.workers,
         chaos: args.chaos,
         slowdown: args.slowdown,
+        alone: args.steps == Some(1),
         board,
     };
     match catch_unwind(AssertUnwindSafe(|| workload.step(&context))) {

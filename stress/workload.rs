@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rustlet::JoinError;
 
 use crate::board::Board;
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, ChaosPanic};
 
 /// One kind of stress.
 pub(crate) trait Workload: Sync {
@@ -74,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) chaos: Chaos,
     /// How much slower than an ordinary machine this is: an emulator, a sanitizer. Divides work, multiplies patience.
     pub(crate) slowdown: u32,
+    /// This step is run alone, again: there is time to look closely.
+    pub(crate) alone: bool,
     pub(crate) board: &'static Board,
 }
 
@@ -121,6 +124,25 @@ impl Context {
             self.struck();
         }
         kills
+    }
+
+    /// What the end of a greenlet means that gave no value: nothing if chaos killed it or made it panic.
+    pub(crate) fn victim(&self, error: JoinError) -> Result<(), Failure> {
+        if error.is_killed() && self.chaos.kill > 0.0 {
+            return Ok(());
+        }
+        let text = format!("a greenlet ended without a value: {error}");
+        match error.try_into_panic() {
+            Ok(payload) if payload.is::<ChaosPanic>() => Ok(()),
+            _ => Err(Failure(text)),
+        }
+    }
+
+    /// Two to as many greenlets as the step is to work with, small numbers as likely as large ones.
+    pub(crate) fn crowd(&self, rng: &mut Rng) -> usize {
+        let most = self.greenlets.max(2);
+        let magnitude = rng.u32(1..=most.ilog2());
+        rng.usize(1 << magnitude..=((2 << magnitude) - 1).min(most))
     }
 
     /// Counts something that was thrown in.

@@ -74,9 +74,19 @@ fn a_splice_goes_on_where_it_was_killed() {
     assert!(kills > 0);
 }
 
+/// Linux before 6.5 lets a full Unix socket take what is spliced into it: it adds that to the last message.
+fn full_unix_sockets_take_more() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) < (Some(6), Some(5))
+}
+
 /// The sink takes nothing: what was taken is pending, and another sink gets it.
 #[test]
 fn pending_bytes_go_to_whoever_comes_next() {
+    if full_unix_sockets_take_more() {
+        return println!("not run: this kernel has no sink that is full for good");
+    }
     let _watchdog = support::watchdog();
     let (mut feed, from) = support::tcp_pair::<TcpStream>();
     // Not TCP, whose peer's kernel makes room for more a while later.

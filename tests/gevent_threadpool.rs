@@ -4,7 +4,7 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use rustlet::offload::ThreadPool;
@@ -41,26 +41,28 @@ fn jobs_overtake_each_other_if_there_are_threads_enough() {
         let (finish, long) = mpsc::channel::<()>();
         let mut finish = Some(finish);
         let mut long = Some(long);
+        // Of the jobs themselves: a greenlet whose job is done before it parks goes on sooner than one that must be woken.
+        let order = Arc::new(Mutex::new(Vec::new()));
         let jobs = [10, 1, 2].map(|n| {
-            let (pool, long) = (pool.clone(), long.take());
+            let (pool, long, order) = (pool.clone(), long.take(), order.clone());
             spawn(move || {
                 pool.unblock(move || {
                     let _ = long.map(|long| long.recv()); // the first takes long
-                    n
+                    order.lock().unwrap().push(n);
                 })
             })
         });
         if threads == 1 {
             finish.take(); // nobody can overtake it
         }
-        let mut values = Vec::new();
-        for (_, value) in as_completed(jobs) {
-            values.push(value.unwrap());
-            if values.len() == 2 {
+        for (ended, (_, job)) in as_completed(jobs).enumerate() {
+            job.unwrap();
+            if ended == 1 {
                 finish.take();
             }
         }
-        values
+        let order = order.lock().unwrap();
+        order.clone()
     };
     assert_eq!(order(1), [10, 1, 2]);
     assert_eq!(order(2), [1, 2, 10]);

@@ -251,9 +251,7 @@ fn without_a_thread_jobs_run_on_the_callers() {
     // Warm up what needs memory itself.
     spawn(yield_now).join().unwrap();
     let pool = ThreadPool::new(4);
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = pages.split_whitespace().next().unwrap().parse().unwrap();
-    let limit = pages * rustix::param::page_size() as u64 + 512 * 1024; // no room for a thread's stack
+    let limit = (support::address_space_bytes() + 512 * 1024) as u64; // no room for a thread's stack
     let rlimit = rustix::process::Rlimit {
         current: Some(limit),
         maximum: rustix::process::getrlimit(rustix::process::Resource::As).maximum,

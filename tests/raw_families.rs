@@ -231,3 +231,27 @@ fn what_is_scheduled_from_inside_a_raw_greenlet_runs_outside_of_it() {
     assert_eq!(g.switch(1), 3);
     assert!(g.dead());
 }
+
+#[test]
+fn an_end_whose_parent_is_in_the_middle_of_a_chain_goes_to_main() {
+    let inner = Greenlet::new(|x: u16| {
+        raw::switch_to_parent(1_u8);
+        x + 1
+    });
+    let outer = Greenlet::new({
+        let inner = inner.clone();
+        move |_: u8| inner.switch(7) as u8
+    });
+    assert_eq!(outer.switch(0), 1);
+    // `inner` waits for a `u8`. A `u16` cannot be given to it, so its child's end is an error, and main's.
+    let child = Greenlet::with_parent(&inner, |x: u16| x);
+    let payload = catch_unwind(AssertUnwindSafe(|| child.switch(3))).unwrap_err();
+    let text = payload.downcast_ref::<String>().unwrap();
+    assert!(
+        text.contains("ended, but its parent") && text.contains("in the middle of a switch"),
+        "{text}"
+    );
+    assert!(child.dead());
+    assert_eq!(outer.switch(0), 8);
+    assert!(inner.dead() && outer.dead());
+}

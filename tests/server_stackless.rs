@@ -79,7 +79,7 @@ fn want_of_stacks_on_a_worker_is_reported() {
 
     let before = getrlimit(Resource::As);
     let set = |current| setrlimit(Resource::As, Rlimit { current, ..before }).unwrap();
-    set(Some(address_space() + (GIB / 2) as u64));
+    set(Some((support::address_space_bytes() + GIB / 2) as u64));
     for nth in 1..=3 {
         let answer = client(&server).read(&mut [0]);
         assert_eq!(answer.unwrap_or(0), 0, "closed");
@@ -103,10 +103,4 @@ fn want_of_stacks_on_a_worker_is_reported() {
         assert!(next - at >= pause / 2, "{pauses:?}");
     }
     assert!(!server.is_full());
-}
-
-fn address_space() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
-    pages * rustix::param::page_size() as u64
 }

@@ -228,6 +228,8 @@ struct Actor<L: Lock> {
     guards: RefCell<Vec<(Mode, L::Guard)>>,
     /// While it waits: since when, in the order of all, and for what.
     waits: Cell<Option<(u64, Mode)>>,
+    /// It waits for a limited time.
+    limited: Cell<bool>,
     /// The one that it was last given was asked for then.
     granted: Cell<Option<u64>>,
     idle: Cell<bool>,
@@ -249,6 +251,7 @@ impl<L: Lock> Drop for End<L> {
     fn drop(&mut self) {
         self.0.guards.borrow_mut().clear();
         self.0.waits.set(None);
+        self.0.limited.set(false);
         self.0.dead.set(true);
     }
 }
@@ -259,6 +262,7 @@ impl<L: Lock> Actor<L> {
             task: Cell::new(None),
             guards: RefCell::default(),
             waits: Cell::new(None),
+            limited: Cell::new(false),
             granted: Cell::new(None),
             idle: Cell::new(true),
             dead: Cell::new(false),
@@ -292,10 +296,12 @@ impl<L: Lock> Actor<L> {
             Task::Try(mode) => (mode, lock.try_lock(mode)),
             Task::LockTimeout(mode, limit) => {
                 waiting(mode);
+                self.limited.set(true);
                 (mode, lock.lock_timeout(mode, micros(limit)))
             }
             Task::LockInLimit(mode, limit) => {
                 waiting(mode);
+                self.limited.set(true);
                 (mode, timeout(micros(limit), || lock.lock(mode)).ok())
             }
             Task::Panic => {
@@ -308,6 +314,7 @@ impl<L: Lock> Actor<L> {
             }
         };
         self.waits.set(None);
+        self.limited.set(false);
         if let Some(guard) = guard {
             self.granted.set(Some(now));
             self.guards.borrow_mut().push((mode, guard));
@@ -360,12 +367,12 @@ impl<L: Lock> World<L> {
 
     fn settle(&mut self) {
         let before = self.waiting();
-        // The ones that wait with a limit end in any case; then until nobody but this code runs.
-        let end = Instant::now() + Duration::from_micros(400);
+        // Until nobody but this code runs, and nobody waits whose time will be over.
         loop {
             let switches = rustlet::stats().switches;
             yield_now();
-            if rustlet::stats().switches == switches + 1 && Instant::now() > end {
+            let alone = rustlet::stats().switches == switches + 1;
+            if alone && self.actors.iter().all(|(actor, _)| !actor.limited.get()) {
                 break;
             }
         }

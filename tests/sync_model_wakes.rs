@@ -66,6 +66,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Actor {
     how: Cell<Option<How>>,
     idle: Cell<bool>,
+    /// It waits for a limited time.
+    limited: Cell<bool>,
     /// Since when it waits.
     waits: Cell<Option<u64>>,
     /// The begin of the wait that ended well last.
@@ -104,6 +106,7 @@ struct End(Rc<Actor>);
 impl Drop for End {
     fn drop(&mut self) {
         self.0.waits.set(None);
+        self.0.limited.set(false);
         self.0.dead.set(true);
     }
 }
@@ -126,12 +129,14 @@ impl<T: Thing> World<T> {
                     rustlet::park().unwrap();
                     continue;
                 };
+                actor.limited.set(!matches!(how, How::Forever));
                 let mut began = 0;
                 let well = thing.wait(how, || {
                     began = tick(&clock);
                     actor.waits.set(Some(began));
                 });
                 actor.waits.set(None);
+                actor.limited.set(false);
                 if well {
                     actor.served.set(Some(began));
                 }
@@ -165,11 +170,12 @@ impl<T: Thing> World<T> {
 
     fn settle(&mut self) {
         self.thing.before_rest();
-        let end = Instant::now() + Duration::from_micros(400);
+        // Until nobody but this code runs, and nobody waits whose time will be over.
         loop {
             let switches = rustlet::stats().switches;
             yield_now();
-            if rustlet::stats().switches == switches + 1 && Instant::now() > end {
+            let alone = rustlet::stats().switches == switches + 1;
+            if alone && self.actors.iter().all(|(actor, _)| !actor.limited.get()) {
                 break;
             }
         }

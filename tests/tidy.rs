@@ -9,7 +9,7 @@
 //!   each such line says what for;
 //! - `libc` is named only under `src/sys` and `src/patch`, `no_mangle` only under `src/patch`;
 //! - every Rust file opens with `//!`; no `static mut`; thread-locals sit behind
-//!   `#[inline(never)]`;
+//!   `#[inline(never)]`, which `src/coroutine/wander.rs` tests, file by file;
 //! - links between pages resolve, with their anchors; no text names a path of somebody's machine.
 //!
 //! A failing check prints `file:line: what to do`. Each check is also run on a small text that it
@@ -124,7 +124,7 @@ fn expect_none(findings: impl IntoIterator<Item = Finding>) {
     );
 }
 
-const EVERYWHERE: [&str; 4] = ["src", "tests", "benches", "examples"];
+const EVERYWHERE: [&str; 5] = ["src", "tests", "benches", "examples", "stress"];
 
 // ---------------------------------------------------------------------------- the checks
 
@@ -197,6 +197,22 @@ fn thread_locals_sit_behind_functions() {
         files
             .iter()
             .flat_map(|file| rust::thread_locals(&file.path, &text::code(&file.text))),
+    );
+}
+
+#[test]
+fn each_thread_local_has_its_test_of_threads() {
+    let home = "src/coroutine/wander.rs";
+    let files = rust_files(&["src"]);
+    let table = files.iter().find(|file| file.path == home);
+    let table = &table.expect("the table of thread-locals").text;
+    expect_none(
+        files
+            .iter()
+            .filter(|file| file.path != home)
+            .flat_map(|file| {
+                rust::untested_thread_locals(&file.path, &text::code(&file.text), table, home)
+            }),
     );
 }
 

@@ -5,7 +5,7 @@
 //! - [`child`], [`is_child`]: runs one test of this binary again in a process of its own, for what
 //!   ends a process (overflow, abort) and for what must be counted undisturbed.
 //! - [`seed`], [`proptest_config`]: one number that reproduces a random test.
-//! - [`vma_count`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`process_cpu_time`], [`thread_cpu_time`].
+//! - [`vma_count`], [`address_space_bytes`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`process_cpu_time`], [`thread_cpu_time`].
 //! - [`Counter`]: destructors that count; [`tcp_pair`], [`full_listener`]: loopback sockets.
 //!
 //! A test file says `mod support;` and takes what it needs. The environment it listens to:
@@ -361,14 +361,23 @@ pub(crate) fn vma_count() -> usize {
         .count()
 }
 
+/// Address space of this process, in bytes: what `RLIMIT_AS` limits.
+pub(crate) fn address_space_bytes() -> usize {
+    statm(0)
+}
+
 /// Resident memory of this process, in bytes.
 pub(crate) fn rss_bytes() -> usize {
+    statm(1)
+}
+
+fn statm(field: usize) -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("read /proc/self/statm");
     let pages = statm
         .split_whitespace()
-        .nth(1)
+        .nth(field)
         .and_then(|field| field.parse::<usize>().ok());
-    pages.expect("statm has a second number") * rustix::param::page_size()
+    pages.expect("statm has seven numbers") * rustix::param::page_size()
 }
 
 /// Open file descriptors of this process.

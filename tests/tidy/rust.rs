@@ -302,3 +302,21 @@ pub(crate) fn thread_locals(path: &str, code: &str) -> Vec<Finding> {
         .map(|at| Finding::new(path, line_of(code, at), what))
         .collect()
 }
+
+/// Findings for thread-locals of a file that the table in `home` does not name, without its `src/`, in backticks.
+pub(crate) fn untested_thread_locals(
+    path: &str,
+    code: &str,
+    table: &str,
+    home: &str,
+) -> Vec<Finding> {
+    let name = path.strip_prefix("src/").unwrap_or(path);
+    if path.ends_with("tests.rs") || table.contains(&format!("//! | `{name}` |")) {
+        return Vec::new();
+    }
+    let what =
+        format!("test the functions that read it in a wandering coroutine, and say so in {home}");
+    words(code, "thread_local")
+        .map(|at| Finding::new(path, line_of(code, at), what.clone()))
+        .collect()
+}

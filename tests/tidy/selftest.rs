@@ -253,6 +253,21 @@ fn a_bare_thread_local_is_flagged() {
 }
 
 #[test]
+fn a_thread_local_without_its_test_is_flagged() {
+    let text = "\nthread_local! { static X: u8 = 0 }";
+    let check = |table| {
+        lines(rust::untested_thread_locals(
+            "src/b/a.rs",
+            text,
+            table,
+            "src/w.rs",
+        ))
+    };
+    assert_eq!(check("//! | `a.rs` | `x` | here |"), [2]);
+    assert_eq!(check("//! | `b/a.rs` | `x` | here |"), [0; 0]);
+}
+
+#[test]
 fn anchors_are_githubs() {
     let page = "# One `two`: Three!\n```\n# not a heading\n```\n## Same\n## Same\n#none\n# Ünder_score - dash\n";
     assert_eq!(
