@@ -184,7 +184,8 @@ pub fn current() -> Handle {
 /// Waits until [`Handle::unpark`] leaves the running greenlet its token, and takes it.
 ///
 /// As `std::thread::park`: an unpark that came before is not lost, several are one, and it may return
-/// without one; so call it in a loop around the condition.
+/// without one; so call it in a loop around the condition. Any other wait of the greenlet that comes in between (for a lock,
+/// a queue, a socket) may take the token, and goes on waiting: look at the condition after the last of these.
 ///
 /// # Errors
 /// On a thread's own stack: [`Deadlock`], if nothing can ever wake it. As any other thread of the

@@ -17,7 +17,7 @@
 //! | [`program`], [`text`] | what a trace says; its text |
 //! | [`choices`], [`mod@generate`] | random programs |
 //! | [`event`] | the log |
-//! | [`world`], [`line`], [`tally`], [`clock`] | what its greenlets share when it runs |
+//! | [`world`], [`mod@line`], [`tally`], [`clock`] | what its greenlets share when it runs |
 //! | [`run`], [`acts`], [`descend`], [`drive`], [`hooks`] | a program on real greenlets |
 //! | [`model`] | what it must do |
 //! | [`workers`] | a program on a runtime |

@@ -120,6 +120,9 @@ fn master(context: &Context, nth: u64, divers: usize, in_use: &InUse) -> Result<
         }
     }
     for (diver, dive) in below {
+        if rng.u8(..16) == 0 {
+            stack::trim(); // beside stacks that are in use
+        }
         await_diver(context, diver, &dive)?;
     }
     stack::set_hot_limit(HOT_LIMIT);

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::process::Stdio;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 
 use rustlet::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 use rustlet::{io, process};
@@ -140,24 +140,11 @@ pub(super) const ALL: &[Point] = &[
         )
     }),
     Point::of_cost(3, "unblock", || {
-        // The thread goes on when its caller is gone.
-        let (tx, rx) = mpsc::channel::<()>();
         Scene::given(
-            (Cell::new(Some(tx)), Arc::new(Mutex::new(rx))),
-            |(_, rx)| {
-                let rx = rx.clone();
-                let word = rustlet::unblock(move || rx.lock().unwrap().recv());
-                assert!(word.is_err(), "nothing is ever sent");
-                0
-            },
-            |(tx, _)| {
-                drop(tx.take());
-                1
-            },
-            |(tx, _), _, _| {
-                drop(tx.take());
-                true
-            },
+            Pledge::default(),
+            Pledge::wait,
+            Pledge::redeem,
+            |_, _, _| true,
         )
     }),
     Point::of_cost(20, "Child::wait", || {
@@ -229,5 +216,36 @@ fn fill(mut sink: impl Write, written: &Cell<u64>) {
     loop {
         let took = sink.write(&[7; 1 << 14]).map_or(0, |bytes| bytes as u64);
         written.set(written.get() + took);
+    }
+}
+
+/// A job on a thread that goes on until it is released or its caller is gone: the threads are few.
+#[derive(Default)]
+struct Pledge {
+    released: Cell<bool>,
+    open: Cell<Option<mpsc::Sender<()>>>,
+}
+
+impl Pledge {
+    fn wait(&self) -> u64 {
+        struct Gone<'a>(&'a Pledge);
+        impl Drop for Gone<'_> {
+            fn drop(&mut self) {
+                drop(self.0.open.take());
+            }
+        }
+
+        let _gone = Gone(self);
+        let (tx, rx) = mpsc::channel();
+        self.open.set((!self.released.get()).then_some(tx));
+        let word = rustlet::unblock(move || rx.recv());
+        assert!(word.is_err(), "nothing is ever sent");
+        0
+    }
+
+    fn redeem(&self) -> u64 {
+        self.released.set(true);
+        drop(self.open.take());
+        1
     }
 }
