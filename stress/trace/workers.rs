@@ -144,10 +144,23 @@ fn waits(world: &World, number: usize) -> bool {
         Op::Wait(event, How::Wait) => !world.events[event].is_set(),
         Op::Put(queue, How::Wait) => arm_waits(world, Arm::Put(queue)),
         Op::Get(queue, How::Wait) => arm_waits(world, Arm::Get(queue)),
+        // Both ends of a rendezvous in one hand: nobody meets himself, but each arm lets the queue look as if somebody came.
+        Op::Select(ref arms, How::Wait) if meets_itself(world, arms) => true,
         Op::Select(ref arms, How::Wait) => arms.iter().all(|&arm| arm_waits(world, arm)),
         Op::Join(other, How::Wait) | Op::End(other, How::Wait) => !ended(other),
         _ => false,
     }
+}
+
+/// Whether there is a rendezvous that some of `arms` put into and some get from.
+fn meets_itself(world: &World, arms: &[Arm]) -> bool {
+    let queues = &world.program.objects.queues;
+    let gets = |queue: usize| {
+        arms.iter()
+            .any(|arm| matches!(*arm, Arm::Get(other) if other == queue))
+    };
+    arms.iter()
+        .any(|arm| matches!(*arm, Arm::Put(queue) if queues[queue] == Some(0) && gets(queue)))
 }
 
 fn arm_waits(world: &World, arm: Arm) -> bool {

@@ -58,7 +58,7 @@ impl Life {
             mark: rng.u64(..) | 1,
             left,
             nested,
-            size: size(scene, &mut rng),
+            size: size(&mut rng),
             rng,
             spawned: Instant::now(),
             _member: scene.group.member(),
@@ -251,13 +251,11 @@ impl Life {
 /// Small stacks often, large ones seldom: address space is all they cost, but of that each worker takes some.
 ///
 /// The smallest have no room for unwinding, and are left out where chaos makes lives unwind.
-fn size(scene: &Scene, rng: &mut Rng) -> usize {
-    let chaos = scene.context.chaos;
-    let unwinds = chaos.kill > 0.0 || chaos.panic > 0.0;
+/// Not the smallest class: a spawn that has to map memory needs more than its 12 KiB.
+fn size(rng: &mut Rng) -> usize {
     let power = match rng.u8(..64) {
         0 => 20..=22,
-        1..16 if !unwinds => 14..=14,
-        16..32 => 15..=17,
+        1..32 => 15..=17,
         _ => 18..=18,
     };
     let smallest = StackSize::new(0).expect("the smallest size is one").bytes();
