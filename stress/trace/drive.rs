@@ -27,7 +27,7 @@ pub(crate) fn run(program: &Arc<Program>, tick: Duration) -> Result<Run, String>
     let world = World::new(program, tick, true);
     for (number, body) in program.greenlets.iter().enumerate() {
         if body.root {
-            run::start(&world, number, |f| rustlet::spawn(f));
+            run::start(&world, number, run::spawn);
         }
     }
     settle(&world, tick);

@@ -18,6 +18,15 @@ use super::program::{How, Op};
 use super::tally::Seat;
 use super::world::{Counted, World, cause_of, lock};
 
+/// Room for the deepest program without the optimiser: an unwinding through it takes most.
+pub(super) const STACK: usize = 1 << 20;
+
+/// A greenlet of this thread with a [`STACK`].
+pub(super) fn spawn(f: Box<dyn FnOnce() + Send>) -> Greenlet<()> {
+    let builder = rustlet::Builder::new().stack_size(STACK);
+    builder.spawn(f).expect("a stack for a greenlet of a trace")
+}
+
 /// Spawns greenlet `number` of the program by `spawn`; false if it was spawned already.
 pub(crate) fn start(
     world: &Arc<World>,
@@ -205,7 +214,7 @@ impl<'f, 'w> Frame<'f, 'w> {
             Op::Panic(what, true) => panic_any(world.payload(Cause::Panicked(what))),
             Op::Spawn(other) => {
                 let world = self.shared();
-                if !start(&world, other, |f| rustlet::spawn(f)) {
+                if !start(&world, other, spawn) {
                     return What::Nothing;
                 }
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustlet::Runtime;
+use rustlet::{Builder, Runtime};
 
 use super::drive::{alive, broken};
 use super::program::{Arm, How, Op};
@@ -38,7 +38,11 @@ pub(crate) fn check_on_workers(program: &Program, workers: usize) -> Result<Ran,
     let world = World::new(&program, TICK, false);
     for (number, body) in program.greenlets.iter().enumerate() {
         if body.root {
-            run::start(&world, number, |f| runtime.spawn(f));
+            run::start(&world, number, |f| {
+                let builder = Builder::new().stack_size(run::STACK);
+                let spawned = builder.spawn_in(&runtime.handle(), f);
+                spawned.expect("a stack for a greenlet of a trace")
+            });
         }
     }
     let stuck = see_out(&world)?;
