@@ -26,8 +26,12 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/asan"
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export RUSTLET_TEST_SLOWDOWN="${RUSTLET_TEST_SLOWDOWN:-5}"
 # use_sigaltstack: the alternate signal stacks are std's and the library's; the sanitizer would unmap whichever it finds when a thread ends.
+# handle_segv, handle_sigbus: the fault handler is the library's, in front of std's, which stays away if there is another. A wild pointer then ends a
+# test by a bare signal; ASAN_OPTIONS=handle_segv=1 has it explained.
 # hard_rss_limit_mb: it multiplies memory, and a test that makes many stacks shall fail and not take the machine.
-export ASAN_OPTIONS="use_sigaltstack=0 detect_stack_use_after_return=1 hard_rss_limit_mb=4096 ${ASAN_OPTIONS-}"
+options="use_sigaltstack=0 handle_segv=0 handle_sigbus=0 detect_stack_use_after_return=1 hard_rss_limit_mb=4096"
+export ASAN_OPTIONS="$options ${ASAN_OPTIONS-}"
+export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp print_suppressions=0 ${LSAN_OPTIONS-}"
 
 # A test that cannot pass here is left out by its name, with the reason.
 left_out=()

@@ -43,7 +43,7 @@ impl Display {
             let both = MultiProgress::new();
             let one = both.add(ProgressBar::new(1));
             one.set_style(
-                style("{prefix:9.cyan.bold} {bar:20.cyan} {msg}").progress_chars("█▉▊▋▌▍▎▏ "),
+                style("{prefix:9.cyan.bold} {bar:20.cyan} {wide_msg}").progress_chars("█▉▊▋▌▍▎▏ "),
             );
             let all = both.add(ProgressBar::new(args.workloads.len() as u64));
             all.set_style(
