@@ -45,7 +45,14 @@ pub(crate) fn check_on_workers(program: &Program, workers: usize) -> Result<Ran,
             });
         }
     }
-    let stuck = see_out(&world)?;
+    let stuck = match see_out(&world) {
+        Ok(stuck) => stuck,
+        Err(difference) => {
+            // Its end would wait for those that hang, and nobody would hear of them.
+            std::mem::forget(runtime);
+            return Err(difference);
+        }
+    };
     let events = usize::try_from(world.progress()).unwrap_or(usize::MAX);
     let greenlets = world.spawned();
     conserved(&world)?;
