@@ -40,6 +40,7 @@ fi
 export CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
 # A directory of its own: another compiler's artifacts would make both sides build again.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/aarch64}"
+export CARGO_INCREMENTAL=0 # smaller by half
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 # No `-L` and no QEMU_LD_PREFIX: with them the loader comes from the cross package and libc from the arm64
 # one, two versions that do not fit, and pthread_create never returns. `pauth-impdef` is the cheap pointer
@@ -71,7 +72,7 @@ optimised() {
     for setting in opt-level=3 codegen-units=16 debug-assertions=false; do
         settings+=(--config "profile.dev.package.rustlet.$setting")
     done
-    CARGO_INCREMENTAL=0 run "${settings[@]}" --lib "$@"
+    run "${settings[@]}" --lib "$@"
 }
 
 tour() {
