@@ -31,6 +31,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::bell::Bell;
 use super::task::{Header, TaskRef};
+use crate::sys::clock::Nanos;
 use crate::util::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// The part of a hub that other threads may touch.
@@ -221,17 +222,17 @@ impl Shared {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// The bell, made on first use.
+    /// The bell as a descriptor, made on first use.
     ///
     /// # Errors
-    /// No file descriptor is left (`EMFILE`, `ENFILE`).
+    /// No file descriptor is left (`EMFILE`, `ENFILE`), or no memory.
     pub(crate) fn bell(&self) -> io::Result<BorrowedFd<'_>> {
         self.bell.fd()
     }
 
-    /// Silences the bell after it has rung.
-    pub(crate) fn silence(&self) {
-        self.bell.silence();
+    /// Blocks the thread until the bell rings, `deadline` has come, or a signal arrived.
+    pub(super) fn wait_for_bell(&self, deadline: Option<Nanos>) {
+        self.bell.wait(deadline);
     }
 
     /// Rings the bell: ends the hub's wait, or makes its next one end at once.

@@ -1,8 +1,11 @@
 //! The calling OS thread: blocking it, its timer slack, and whether it is alone in its process.
 
+use core::sync::atomic::AtomicU32;
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use rustix::thread::futex;
 
 use super::clock::{self, Nanos};
 
@@ -38,6 +41,18 @@ pub(crate) fn wait_fd(
     let timeout = deadline.map(|at| timespec(at.saturating_sub(clock::now())));
     let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
     poll(&mut fds, timeout.as_ref()).map(|ready| ready > 0)
+}
+
+/// Blocks the OS thread until `word` is not `value` or somebody calls [`wake_from_word`], `deadline` has come, or a signal arrived
+/// (futex(2), among the threads of this process).
+pub(crate) fn wait_for_word(word: &AtomicU32, value: u32, deadline: Option<Nanos>) {
+    let timeout = deadline.map(|at| timespec(at.saturating_sub(clock::now())));
+    let _ = futex::wait(word, futex::Flags::PRIVATE, value, timeout.as_ref());
+}
+
+/// Wakes a thread that waits for `word`.
+pub(crate) fn wake_from_word(word: &AtomicU32) {
+    let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
 }
 
 /// Blocks the OS thread until `deadline`.

@@ -210,7 +210,7 @@ impl Worker {
         taken
     }
 
-    /// There is nothing to do: sleeps, unless something has come. The bell exists.
+    /// There is nothing to do: sleeps, unless something has come.
     ///
     /// `sleep` blocks the thread until the bell rings or something else happens. `come_back` takes in what has come for this hub
     /// alone, and says how many of what is found the worker keeps.
@@ -245,18 +245,13 @@ impl Worker {
         found
     }
 
-    /// Instead of [`Worker::rest`], for a worker that has no bell: it naps.
-    pub(in crate::scheduler) fn stop_searching(&self) {
-        self.end_search(0);
-    }
-
     fn lie_down(&self) {
         self.team.idle.lie_down(self.index, self.searching.take());
         self.tell_quiet();
     }
 
     /// Has nothing to do: tells whoever waits for the team to drain.
-    pub(in crate::scheduler) fn tell_quiet(&self) {
+    fn tell_quiet(&self) {
         if let Some(quiet) = self.team.quiet.get() {
             quiet();
         }

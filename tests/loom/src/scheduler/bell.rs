@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::sync::{Condvar, Mutex};
 
+use crate::sys::clock::Nanos;
+
 /// How often any bell has rung since [`count_rings`]. Not loom's: it orders nothing.
 static RINGS: AtomicUsize = AtomicUsize::new(0);
 
@@ -47,7 +49,7 @@ impl Bell {
     }
 
     /// Waits until it rings, and silences it: what the hub does with the kernel's help.
-    pub(super) fn silence(&self) {
+    pub(super) fn wait(&self, _: Option<Nanos>) {
         let (rung, changed) = self.parts();
         let mut rung = rung.lock().expect("no panic while it is held");
         while !*rung {

@@ -89,7 +89,7 @@ fn waking(tasks: usize, twice: bool) {
         if !shared.is_empty() {
             shared.take(&mut look);
         } else if shared.prepare_sleep() {
-            shared.silence(); // sleeps
+            shared.wait_for_bell(None); // sleeps
             shared.awake();
             shared.take(&mut look);
         }

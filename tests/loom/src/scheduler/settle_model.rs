@@ -57,7 +57,7 @@ fn settling(killed: bool, wakers: usize) {
         if !shared.is_empty() {
             shared.take(&mut wake);
         } else if shared.prepare_sleep() {
-            shared.silence(); // sleeps
+            shared.wait_for_bell(None); // sleeps
             shared.awake();
             shared.take(&mut wake);
         }

@@ -188,7 +188,7 @@ impl Hub {
             }
             self.worker.rest(
                 self.shared,
-                || self.shared.silence(), // waits for the bell
+                || self.shared.wait_for_bell(None), // waits for the bell
                 || {
                     self.empty_inbox();
                     self.keeps()
