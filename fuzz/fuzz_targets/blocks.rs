@@ -3,9 +3,12 @@
 //! A byte is a burst of pushes or pops. Items own memory, so that one that is read twice, or left, is the sanitizer's to find.
 #![no_main]
 
+// `path` of the outer ones: below them paths are looked up beside this file, not in directories that do not exist.
+#[path = "."]
 mod sync {
+    #[path = "."]
     pub(crate) mod queue {
-        #[path = "../../../../src/sync/queue/blocks.rs"]
+        #[path = "../../src/sync/queue/blocks.rs"]
         #[allow(dead_code)] // It has more than this uses.
         pub(in crate::sync) mod blocks;
 
