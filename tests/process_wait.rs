@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustlet::process::{Child, Command};
+use rustlet::process::{Child, Command, Stdio};
 use rustlet::{sleep, spawn, spawn_local, yield_now};
 
 fn sleeper() -> Child {
@@ -16,22 +16,17 @@ fn sleeper() -> Child {
 }
 
 fn others_run_meanwhile() {
-    let mut child = Command::new("sleep").arg("0.1").spawn().unwrap();
-    let running = Arc::new(AtomicBool::new(true));
-    let ticker = {
-        let running = running.clone();
-        spawn(move || {
-            let mut ticks = 0;
-            while running.load(Ordering::SeqCst) {
-                ticks += 1;
-                sleep(Duration::from_millis(1));
-            }
-            ticks
-        })
-    };
+    // It ends when its input does, which is up to a greenlet that runs while this one waits.
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take().unwrap();
+    let ticker = spawn_local(move || {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(1));
+        }
+        drop(input);
+    });
     assert!(child.wait().unwrap().success());
-    running.store(false, Ordering::SeqCst);
-    assert!(ticker.join().unwrap() > 1);
+    ticker.join().unwrap();
 }
 
 fn for_a_while() {
