@@ -212,8 +212,8 @@ fn alone(test: &str, workers: usize) {
     assert!(!after.children, "{before:?} {after:?}");
     // Bells are kept for as many hubs as there were at once, which differs a little.
     assert!(after.fds <= before.fds + 16, "{before:?} {after:?}");
-    // Emulators and ThreadSanitizer map memory for themselves.
-    if !support::emulated() && !cfg!(rustlet_tsan) {
+    // Emulators and sanitizers map memory for themselves.
+    if !support::emulated() && !cfg!(any(rustlet_asan, rustlet_tsan)) {
         assert!(after.maps <= before.maps + 64, "{before:?} {after:?}");
     }
 }
