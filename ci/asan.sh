@@ -50,8 +50,13 @@ leave_out 'measures how deep stacks are; the sanitizer puts frames beside them' 
     deeper_code_shows panicked_and_killed_greenlets_are_measured_too
 leave_out 'uses memory up, which the sanitizer does not outlive' a_worker_that_gets_no_thread_takes_the_others_along \
     want_of_stacks_on_a_worker_is_reported address_space_that_is_used_up_is_an_error_with_a_remedy \
-    data_that_is_used_up_is_an_error_with_a_remedy a_stack_without_a_guard_is_not_run_on
-leave_out 'ends a forked process whose leaks, once told, fill a pipe that nobody reads' the_report_lists_who_waits
+    data_that_is_used_up_is_an_error_with_a_remedy a_stack_without_a_guard_is_not_run_on want_of_descriptors_is_told \
+    without_a_thread_jobs_run_on_the_callers a_watch_that_gets_no_thread_leaves_room_for_the_next
+leave_out 'ends a process in the middle, which leaks what the harness or the example holds' \
+    exiting_while_a_child_is_waited_for exiting_the_process_from_a_greenlet_works \
+    sigterm_ends_it_in_good_order sigterm_waits_for_nobody_for_ever
+leave_out 'ends a forked process whose leaks, once told, fill a pipe that nobody reads' the_report_lists_who_waits \
+    parked_after_the_last_other_thread_has_ended parked_with_no_other_thread_to_wake_it the_report_names_the_holder_of_a_lock
 leave_out "looks at a thread from its signal stack, in which the sanitizer's frames leave no room" \
     a_fault_ends_the_look_and_nothing_else a_deep_stack_is_cut_and_says_so a_greenlet_that_computes_is_named \
     a_threads_own_code_keeps_its_greenlets_too a_greenlet_that_blocks_a_worker_is_named
