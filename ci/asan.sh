@@ -48,12 +48,13 @@ leave_out 'counts pages or mappings; the sanitizer has its own, and keeps freed 
     memory_of_finished_ones_does_not_grow fifty_runtimes_leave_nothing two_hundred_threads_leave_nothing_behind
 leave_out 'measures how deep stacks are; the sanitizer puts frames beside them' \
     deeper_code_shows panicked_and_killed_greenlets_are_measured_too
-leave_out 'uses memory up, which the sanitizer does not outlive' a_worker_that_gets_no_thread_takes_the_others_along \
+leave_out 'uses memory or descriptors up, which the sanitizer does not outlive' a_worker_that_gets_no_thread_takes_the_others_along \
     want_of_stacks_on_a_worker_is_reported address_space_that_is_used_up_is_an_error_with_a_remedy \
     data_that_is_used_up_is_an_error_with_a_remedy a_stack_without_a_guard_is_not_run_on want_of_descriptors_is_told \
     without_a_thread_jobs_run_on_the_callers a_watch_that_gets_no_thread_leaves_room_for_the_next
-leave_out 'ends a process in the middle, which leaks what the harness or the example holds' \
-    exiting_while_a_child_is_waited_for exiting_the_process_from_a_greenlet_works \
+leave_out 'ends a process in the middle, which leaks what the harness holds' \
+    exiting_while_a_child_is_waited_for exiting_the_process_from_a_greenlet_works
+leave_out 'ends with the status of a failure here; probably leaks at the end of the example, but nobody has looked yet' \
     sigterm_ends_it_in_good_order sigterm_waits_for_nobody_for_ever
 leave_out 'ends a forked process whose leaks, once told, fill a pipe that nobody reads' the_report_lists_who_waits \
     parked_after_the_last_other_thread_has_ended parked_with_no_other_thread_to_wake_it the_report_names_the_holder_of_a_lock

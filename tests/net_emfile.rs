@@ -154,7 +154,7 @@ fn connecting_and_cloning_report_it() {
     });
 }
 
-/// A hub needs an epoll instance and a bell of its own; without them it still runs what needs none.
+/// A hub that waits for descriptors needs an epoll instance and an eventfd; without them it still runs what needs none.
 #[test]
 fn a_hub_without_descriptors_runs_greenlets_and_timers() {
     in_child(
@@ -171,7 +171,7 @@ fn a_hub_without_descriptors_runs_greenlets_and_timers() {
                 1
             });
             assert_eq!(sleeper.join().unwrap(), 1);
-            // Other threads' wake-ups arrive, if late.
+            // Other threads' wake-ups arrive.
             let parked = spawn(|| rustlet::park().unwrap());
             let handle = parked.handle();
             let waker = std::thread::spawn(move || {

@@ -31,8 +31,8 @@ pub(crate) trait Poller {
     /// Returns early when the hub's doorbell rings ([`super::inbox`]) or a signal arrives.
     ///
     /// # Errors
-    /// The kernel refused (no memory, for example). The hub then waits on the doorbell
-    /// alone for a moment and tries again, so that timers and other greenlets go on.
+    /// The kernel refused (no memory, for example). The hub then sleeps for a millisecond
+    /// and tries again, so that timers and other greenlets go on.
     fn poll(&self, wait: Wait) -> io::Result<()>;
     /// Whether anybody waits for a descriptor.
     fn has_waiters(&self) -> bool;
