@@ -54,8 +54,6 @@ leave_out 'uses memory or descriptors up, which the sanitizer does not outlive' 
     without_a_thread_jobs_run_on_the_callers a_watch_that_gets_no_thread_leaves_room_for_the_next
 leave_out 'ends a process in the middle, which leaks what the harness holds' \
     exiting_while_a_child_is_waited_for exiting_the_process_from_a_greenlet_works
-leave_out 'ends with the status of a failure here; probably leaks at the end of the example, but nobody has looked yet' \
-    sigterm_ends_it_in_good_order sigterm_waits_for_nobody_for_ever
 leave_out 'ends a forked process whose leaks, once told, fill a pipe that nobody reads' the_report_lists_who_waits \
     parked_after_the_last_other_thread_has_ended parked_with_no_other_thread_to_wake_it the_report_names_the_holder_of_a_lock
 leave_out "looks at a thread from its signal stack, in which the sanitizer's frames leave no room" \
