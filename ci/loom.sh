@@ -74,7 +74,7 @@ mutant 'settle kill' $task 'looks whether it is killed before it settles' \
     's/(pub\(crate\) fn settle\(&self, shared: &.static Shared\) \{)/$1 EARLIER.with(|state| state.set(self.0.state.load(Ordering::Acquire)));/; s/(fn begins.*?let state = )self.0.state.load\(Ordering::Acquire\);/$1EARLIER.with(|state| state.get());/s; s/(const PLACED)/std::thread_local! { static EARLIER: std::cell::Cell<u32> = const { std::cell::Cell::new(0) } }\n$1/'
 
 idle=src/scheduler/workers/idle.rs
-mutant 'idle push' $idle 'picks without a fence after the push' 's/fence\(Ordering::SeqCst\);(\s*let state)/$1/'
+mutant 'idle push' $idle 'picks without a fence after the push' 's/fence\(Ordering::SeqCst\);(\s*if nobody)/$1/'
 mutant 'idle push' $idle 'forgets that it was picked' 's/else \{\s*return true;/else { return false;/'
 mutant 'idle woken' $idle 'stays in the list when it gets up' 's/sleepers.remove\(place\);\s*self.state.fetch_sub\(SLEEPER, Ordering::SeqCst\);/let _ = place;/'
 mutant 'idle push' $idle 'counts as searching while it sleeps' 's/SLEEPER - usize::from\(searched\)/{ let _ = searched; SLEEPER }/'
@@ -83,18 +83,28 @@ mutant 'idle inject two' $idle 'does not count whom it picks as searching' 's/fe
 mutant 'idle' $idle 'changes state without order' 's/(fetch_add\([^;]*?)Ordering::SeqCst/$1Ordering::Relaxed/sg; s/(fetch_sub\([^;]*?)Ordering::SeqCst/$1Ordering::Relaxed/sg'
 
 worker=src/scheduler/workers/worker.rs
-mutant 'idle push' $worker 'lies down before its bell is armed' 's/if shared.prepare_sleep\(\) \{\s*self.lie_down\(\);/self.lie_down(); if shared.prepare_sleep() || { let _ = self.get_up(); false } {/'
-mutant 'idle push' $worker 'does not look once more' 's/self.team.has_fresh\(self.index, 0\) &&/false \&\&/'
-mutant 'idle push' $worker 'looks before it lies down' 's/self.lie_down\(\);(.*?)self.team.has_fresh\(self.index, 0\)/let early = self.team.has_fresh(self.index, 0); self.lie_down();$1early/s'
+mutant 'idle push' $worker 'lies down before its bell is armed' \
+    's/(if !shared.prepare_sleep\(\) \{)(.*?)self.lie_down\(\);/self.lie_down(); $1 let _ = self.get_up();$2/s'
+mutant 'idle push' $worker 'does not look once more' 's/self.team.has_fresh\(self.index, 0, trusted\)\s*&&/false \&\&/'
+mutant 'idle push' $worker 'looks before it lies down' 's/self.lie_down\(\);(.*?)self.team.has_fresh\(self.index, 0, trusted\)/let early = self.team.has_fresh(self.index, 0, trusted); self.lie_down();$1early/s'
 mutant 'idle push' $worker 'asks who searches before it lies down' 's/self.lie_down\(\);(.*?)!self.team.idle.somebody_searches\(\)/let nobody = !self.team.idle.somebody_searches(); self.lie_down();$1nobody/s'
 mutant 'idle' $worker 'does not sleep although others search' 's/&& !self.team.idle.somebody_searches\(\)//'
 mutant 'idle woken' $worker 'leaves what came too late' 's/if picked \|\| too_late/if picked/'
-mutant 'idle burst' $worker 'ends searching and looks for no more' 's/&& self.team.has_fresh\(self.index, keeps\)/\&\& false/'
-mutant 'idle push to two' $worker 'wakes another for what it keeps' 's/self.team.has_fresh\(self.index, keeps\)/self.team.has_fresh(self.index, 0)/'
-mutant 'idle woken' $worker 'keeps one although it does something else first' 's/&& self.len\(\) > keeps/\&\& self.len() > 1/; s/self.team.has_fresh\(self.index, keeps\)/self.team.has_fresh(self.index, 1)/'
+mutant 'idle burst' $worker 'ends searching and looks for no more' 's/&& self.team.has_fresh\(self.index, keeps, None\)/\&\& false/'
+mutant 'idle push to two' $worker 'wakes another for what it keeps' 's/self.team.has_fresh\(self.index, keeps, None\)/self.team.has_fresh(self.index, 0, None)/'
+mutant 'idle woken' $worker 'keeps one although it does something else first' 's/&& self.len\(\) > keeps/\&\& self.len() > 1/; s/self.team.has_fresh\(self.index, keeps, None\)/self.team.has_fresh(self.index, 1, None)/'
 mutant 'idle woken' $worker 'takes from outside and tells nobody' 's/(if self.take_injected\(\) > 0 && self.len\(\) > keeps \{)\s*self.team.announce\(\);/$1/'
 
+mutant 'idle trust' $worker 'does not search after it has trusted' 's/ \|\| trusted.is_some\(\)//'
+
+trust=src/scheduler/workers/trust.rs
+mutant 'idle trust' $trust 'trusts for ever' 's/trust.0.store\(false, Ordering::Relaxed\)/trust.0.load(Ordering::Relaxed)/'
+
 announce=src/scheduler/workers/announce.rs
+mutant 'idle trust burst' $announce 'trusts with two' 's/&& len\(\) <= 1/\&\& len() <= 2/'
+mutant 'idle trust burst' $announce 'trusts with any number when it lies down' 's/member.stealer.len\(\) > 1/false/'
+mutant 'idle trust' $announce 'looks whether it is trusted before the fence' \
+    's/(let is_left_to_it = )\|\| (\{.*?\});/$1$2;/s; s/self.idle.pick\(is_left_to_it\)/self.idle.pick(|| is_left_to_it)/'
 mutant 'idle inject' $announce 'looks into the queues without a fence' 's/fence\(Ordering::SeqCst\); .. pairs.*?\n//'
 mutant 'idle inject' $announce 'does not look at what came from outside' 's/!self.injector.is_empty\(\)\s*\|\|//'
 mutant 'idle push' $announce 'wakes nobody' 's/place.shared.ring_if_asleep\(\);/let _ = place;/'

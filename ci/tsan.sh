@@ -55,7 +55,7 @@ RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=$linker -Cllvm-args=-t
 RUSTFLAGS+=" -Clink-arg=-Wl,--compress-debug-sections=zlib"
 RUSTFLAGS+=" --cfg crossbeam_sanitize_thread --cfg rustlet_tsan --cfg rustix_use_libc"
 export RUSTFLAGS
-export TSAN_OPTIONS="halt_on_error=1 exitcode=66 hard_rss_limit_mb=4096 ${TSAN_OPTIONS-}"
+export TSAN_OPTIONS="halt_on_error=1 exitcode=66 hard_rss_limit_mb=4096 suppressions=$PWD/ci/tsan.supp ${TSAN_OPTIONS-}"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

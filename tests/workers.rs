@@ -47,6 +47,33 @@ fn a_worker_that_computes_does_not_hold_back_what_has_not_started() {
 }
 
 #[test]
+fn nor_does_one_that_was_quick_before() {
+    let _watchdog = watchdog();
+    for workers in [2, 4] {
+        let held_back = runtime(workers).run(|| {
+            (0..50).find(|_| {
+                // One greenlet at a time, started at once: nobody else need take it.
+                for number in 0..2_000 {
+                    assert_eq!(spawn(move || number).join().unwrap(), number);
+                }
+                // One more, and the worker is not quick any more.
+                let begun = Arc::new(AtomicUsize::new(0));
+                let begins = begun.clone();
+                let last = spawn(move || begins.store(1, Ordering::SeqCst));
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while begun.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
+                    std::hint::spin_loop();
+                }
+                let has_begun = begun.load(Ordering::SeqCst) == 1;
+                last.join().unwrap();
+                !has_begun
+            })
+        });
+        assert_eq!(held_back, None, "with {workers} workers");
+    }
+}
+
+#[test]
 fn busy_workers_relieve_a_stuck_one() {
     let _watchdog = watchdog();
     let runtime = runtime(2);

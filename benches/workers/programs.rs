@@ -184,8 +184,6 @@ pub(crate) fn run(program: Program, peer: &dyn Peer) -> Option<Sample> {
     const TURNS: u64 = 5_000;
     const WAKES: usize = 300;
     match program {
-        // One at a time is dearer.
-        Program::Spawn { batch } if batch < 100 => peer.spawn_join(batch, TASKS / 4 / batch),
         Program::Spawn { batch } => peer.spawn_join(batch, TASKS / batch),
         Program::Skynet { levels } => peer.skynet(levels),
         Program::Unpark => peer.unpark(TURNS),

@@ -52,6 +52,14 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// The same, and over by `time`.
+    pub(crate) fn no_later(self, time: Nanos) -> Wait {
+        match self.deadline() {
+            Some(deadline) if deadline <= time => self,
+            _ => Wait::Until(time),
+        }
+    }
+
     /// The latest time to return, if there is one.
     pub(crate) fn deadline(self) -> Option<Nanos> {
         match self {

@@ -88,10 +88,7 @@ impl Hub {
         };
         // A little later, so that it is due then.
         let look = clock::after(until_look + Duration::from_millis(1));
-        match wait.deadline() {
-            Some(deadline) if deadline <= look => wait,
-            _ => Wait::Until(look),
-        }
+        wait.no_later(look)
     }
 
     /// The report for the thread's own code, which nothing can wake.

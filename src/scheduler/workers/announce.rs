@@ -31,7 +31,19 @@ impl Team {
     /// Something was pushed: wakes a worker for it, if one sleeps and none searches.
     #[inline]
     pub(in crate::scheduler) fn announce(&self) {
-        if let Some(worker) = self.idle.pick() {
+        if let Some(worker) = self.idle.pick(|| false) {
+            self.wake(worker);
+        }
+    }
+
+    /// [`Team::announce`] of what worker `index` has just pushed to its own deque, which has so many now.
+    #[inline]
+    pub(super) fn announce_push(&self, index: usize, len: impl FnOnce() -> usize) {
+        let is_left_to_it = || {
+            let member = self.members.get(index);
+            member.is_some_and(|member| member.trust.is_trusted()) && len() <= 1
+        };
+        if let Some(worker) = self.idle.pick(is_left_to_it) {
             self.wake(worker);
         }
     }
@@ -44,14 +56,16 @@ impl Team {
         }
     }
 
-    /// Whether there is something to be started that worker `index` will not start next: it keeps `kept` of its own. Sees every
-    /// push that came before a sequentially consistent fence or read-modify-write of the caller's.
-    pub(super) fn has_fresh(&self, index: usize, kept: usize) -> bool {
+    /// Whether there is something to be started that worker `index` will not start next: it keeps `kept` of its own, and trusts
+    /// `trusted` with one. Sees every push that came before a sequentially consistent fence or read-modify-write of the caller's.
+    pub(super) fn has_fresh(&self, index: usize, kept: usize, trusted: Option<usize>) -> bool {
         fence(Ordering::SeqCst); // pairs with the one in `pick`
         !self.injector.is_empty()
             || self.members.iter().enumerate().any(|(nth, member)| {
                 if nth == index {
                     member.stealer.len() > kept
+                } else if trusted == Some(nth) {
+                    member.stealer.len() > 1
                 } else {
                     !member.stealer.is_empty()
                 }

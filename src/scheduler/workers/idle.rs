@@ -14,7 +14,7 @@
 //! - A searcher that finds something and was the last one looks whether there is more than it starts next, and if so picks another:
 //!   a burst wakes one worker after the other, as long as there is work for it.
 //!
-//! The steps are in [`super::worker`] and [`super::announce`]; `src/scheduler/README.md` has the argument at length.
+//! What a push need not tell, [`super::trust`] says. The steps are in [`super::worker`] and [`super::announce`]; `src/scheduler/README.md` has the argument at length.
 //!
 //! # Why nothing is forgotten
 //! Let a greenlet be pushed while a worker sleeps. `pick` has a sequentially consistent fence between the push and its look at
@@ -65,11 +65,14 @@ impl Idle {
         }
     }
 
-    /// After something was pushed: the worker to wake for it. It counts as searching.
+    /// After something was pushed: the worker to wake for it, unless nobody need know. It counts as searching.
     #[inline]
-    pub(super) fn pick(&self) -> Option<usize> {
+    pub(super) fn pick(&self, nobody_need_know: impl FnOnce() -> bool) -> Option<usize> {
         // Between the push and the look at `state`; see above.
         fence(Ordering::SeqCst);
+        if nobody_need_know() {
+            return None;
+        }
         let state = self.state.load(Ordering::Relaxed);
         if searchers(state) > 0 || state < SLEEPER {
             return None;
@@ -140,19 +143,19 @@ mod tests {
     #[test]
     fn one_at_a_time_and_the_last_to_lie_down_first() {
         let idle = Idle::new(3);
-        assert_eq!(idle.pick(), None); // nobody sleeps
+        assert_eq!(idle.pick(|| false), None); // nobody sleeps
         for worker in [0, 2, 1] {
             idle.lie_down(worker, false);
         }
-        assert_eq!(idle.pick(), Some(1));
-        assert_eq!(idle.pick(), None); // 1 searches
+        assert_eq!(idle.pick(|| false), Some(1));
+        assert_eq!(idle.pick(|| false), None); // 1 searches
         assert!(idle.get_up(1));
         assert!(idle.end_search());
-        assert_eq!(idle.pick(), Some(2));
+        assert_eq!(idle.pick(|| false), Some(2));
         assert!(!idle.get_up(0)); // by itself
         assert!(idle.get_up(2));
         idle.lie_down(2, true);
-        assert_eq!(idle.pick(), Some(2));
+        assert_eq!(idle.pick(|| false), Some(2));
     }
 
     #[test]
@@ -164,6 +167,6 @@ mod tests {
         assert!(idle.start_search());
         idle.lie_down(0, true);
         assert!(idle.end_search());
-        assert_eq!(idle.pick(), Some(0));
+        assert_eq!(idle.pick(|| false), Some(0));
     }
 }

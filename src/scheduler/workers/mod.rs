@@ -15,6 +15,7 @@
 //! | [`worker`] | one worker's side: its deque, searching, stealing |
 //! | [`idle`] | who sleeps and who searches |
 //! | [`announce`] | whom a push wakes |
+//! | [`trust`] | what a push need not wake anybody for |
 //! | [`injector`] | the queue of those who are no workers |
 //! | [`fresh`] | what may be stolen |
 //! | [`runners`] | greenlets that poll futures |
@@ -29,6 +30,7 @@ mod futures;
 mod idle;
 mod injector;
 mod runners;
+mod trust;
 mod worker;
 
 use std::io;
@@ -50,6 +52,7 @@ pub(crate) use futures::{Enlisted, reschedule, schedule};
 pub(super) use futures::{cancel, poll};
 use idle::Idle;
 use injector::Injector;
+use trust::Trust;
 pub(super) use worker::Found;
 pub(crate) use worker::Worker;
 
@@ -73,6 +76,7 @@ struct Member {
     stealer: Stealer<Fresh>,
     /// Set when its hub is there.
     hub: OnceLock<Place>,
+    trust: Trust,
     waiting: Waiting,
 }
 
@@ -105,6 +109,7 @@ impl Team {
         let members = deques.iter().map(|deque| Member {
             stealer: deque.stealer(),
             hub: OnceLock::new(),
+            trust: Trust::new(),
             waiting: Waiting::new(),
         });
         let team = Arc::new(Team {

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use crossbeam_deque::Steal;
 
 use super::runners::Runners;
+use super::trust::TRUST;
 use super::{Fresh, Place, Team};
 use crate::scheduler::inbox::Shared;
+use crate::sys::clock::Nanos;
 use crate::sys::ticks;
 
 /// How long another worker must have been in one run before a busy one relieves it of what it has not started, in
@@ -35,6 +37,8 @@ pub(crate) struct Worker {
     looked: Cell<u64>,
     /// It counts as searching.
     searching: Cell<bool>,
+    /// Whom the last search left what it has.
+    trusted: Cell<Option<usize>>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -60,6 +64,7 @@ impl Worker {
             next: Cell::new(index + 1),
             looked: Cell::new(0),
             searching: Cell::new(false),
+            trusted: Cell::new(None),
         }
     }
 
@@ -74,7 +79,7 @@ impl Worker {
     #[inline]
     pub(in crate::scheduler) fn push(&self, item: Fresh) {
         self.deque.push(item);
-        self.team.announce();
+        self.team.announce_push(self.index, || self.deque.len());
     }
 
     /// Takes the oldest.
@@ -120,7 +125,8 @@ impl Worker {
     }
 
     /// The deque is empty: looks everywhere once, if not enough others do, and moves what it finds to the own deque.
-    /// If that is nothing, the worker counts as searching until it [rests](Worker::rest).
+    /// If that is nothing, the worker counts as searching until it [rests](Worker::rest); so it does if there is no more than what is
+    /// better [left where it is](super::trust).
     ///
     /// `keeps` is how many of what it finds the worker starts next: 1, or 0 if it has greenlets that come before.
     pub(in crate::scheduler) fn search(&self, keeps: usize) -> Found {
@@ -130,11 +136,16 @@ impl Worker {
             }
             self.searching.set(true);
         }
+        self.trusted.set(None);
         let injected = self.take_injected();
-        let stolen = if injected == 0 { self.steal() } else { 0 };
+        let stolen = match injected {
+            0 => self.steal(keeps > 0),
+            _ => 0,
+        };
         if injected + stolen == 0 {
             return Found::Nothing;
         }
+        self.trusted.set(None);
         self.end_search(keeps);
         Found::Some { stolen }
     }
@@ -143,19 +154,23 @@ impl Worker {
     fn end_search(&self, keeps: usize) {
         if self.searching.take()
             && self.team.idle.end_search()
-            && self.team.has_fresh(self.index, keeps)
+            && self.team.has_fresh(self.index, keeps, None)
         {
             self.team.announce();
         }
     }
 
-    /// Half of what the first has that has something.
-    fn steal(&self) -> usize {
+    /// Half of what the first has that has something. If `may_trust`, a single greenlet is left to whom it can be.
+    fn steal(&self, may_trust: bool) -> usize {
         let members = &self.team.members;
         let first = self.next.get();
         for nth in 0..members.len() {
             let victim = (first + nth) % members.len();
-            if victim != self.index {
+            if victim != self.index && !members[victim].stealer.is_empty() {
+                if may_trust && self.team.is_quick(victim) {
+                    self.trusted.set(Some(victim));
+                    continue;
+                }
                 let stolen = self.steal_from(victim);
                 if stolen > 0 {
                     self.next.set(victim);
@@ -212,34 +227,46 @@ impl Worker {
 
     /// There is nothing to do: sleeps, unless something has come.
     ///
-    /// `sleep` blocks the thread until the bell rings or something else happens. `come_back` takes in what has come for this hub
-    /// alone, and says how many of what is found the worker keeps.
+    /// `sleep` blocks the thread until the bell rings or something else happens, for no longer than it is told. `come_back` takes in what
+    /// has come for this hub alone, and says how many of what is found the worker keeps.
     pub(in crate::scheduler) fn rest(
         &self,
         shared: &Shared,
-        sleep: impl FnOnce(),
-        come_back: impl FnOnce() -> usize,
+        sleep: impl Fn(Option<Nanos>),
+        come_back: impl Fn() -> usize,
     ) -> Found {
         let mut found = Found::Nothing;
-        // The bell before the list: whom a push picks, it can wake.
-        if shared.prepare_sleep() {
+        loop {
+            let trusted = self.trusted.take();
+            // The bell before the list: whom a push picks, it can wake.
+            if !shared.prepare_sleep() {
+                come_back();
+                break;
+            }
+            if let Some(worker) = trusted {
+                self.team.trust(worker);
+            }
             self.lie_down();
             // The list before the look: a push that this does not see, sees the worker in the list. What it does see is for
             // those who search, if anybody does: they look again when they end that.
             let too_late =
-                self.team.has_fresh(self.index, 0) && !self.team.idle.somebody_searches();
+                self.team.has_fresh(self.index, 0, trusted) && !self.team.idle.somebody_searches();
             if !too_late {
-                sleep();
+                sleep(trusted.map(|_| TRUST));
             }
             shared.awake();
             let picked = self.get_up();
+            if let Some(worker) = trusted {
+                self.team.end_trust(worker);
+            }
             let keeps = come_back();
             // Nobody else need know of what was there too late: it is this worker's to start, or to tell of.
-            if picked || too_late {
+            if picked || too_late || trusted.is_some() {
                 found = self.search(keeps);
             }
-        } else {
-            come_back();
+            if self.trusted.get().is_none() {
+                break;
+            }
         }
         self.end_search(0);
         found

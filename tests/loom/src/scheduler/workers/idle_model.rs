@@ -13,7 +13,7 @@ use loom::thread::{self, JoinHandle};
 use super::fresh::Fresh;
 use super::{Found, Team, Worker};
 use crate::models::{Row, check, check_at_most};
-use crate::scheduler::bell::{count_rings, rings};
+use crate::scheduler::bell::{count_rings, deadlines_come, rings};
 use crate::scheduler::inbox::Shared;
 use crate::scheduler::task::TaskRef;
 
@@ -56,6 +56,22 @@ pub(crate) const MODELS: &[Row] = &[
         "a worker that is woken for something else when it is picked, and does that first",
         || check_at_most(3, being_woken),
     ),
+    (
+        "idle trust",
+        "a single thing of a trusted worker is started although who trusted it is woken for something else",
+        || {
+            deadlines_come(true);
+            check_at_most(3, trusting_and_woken);
+        },
+    ),
+    (
+        "idle trust burst",
+        "two things of a trusted worker are told of, however long the trust",
+        || {
+            deadlines_come(false);
+            check_at_most(3, trusting);
+        },
+    ),
 ];
 
 // Wakes are counted only where executions have few preemptions: with more of them there is one in which somebody sees a thing that
@@ -82,7 +98,7 @@ impl Gate {
 /// What the things to do, numbers, are; and what was done.
 struct World {
     team: Arc<Team>,
-    done: [AtomicUsize; 2],
+    done: [AtomicUsize; 3],
     /// Both things have been begun: each waits for the other, on its own thread.
     met: [Gate; 2],
     meet: bool,
@@ -188,7 +204,7 @@ impl Hub {
             }
             self.worker.rest(
                 self.shared,
-                || self.shared.wait_for_bell(None), // waits for the bell
+                |limit| self.shared.wait_for_bell(limit), // waits for the bell
                 || {
                     self.empty_inbox();
                     self.keeps()
@@ -270,6 +286,53 @@ fn meeting_of_a_worker() {
     world.all_done.wait();
     assert!(rings() <= 2, "two pushes woke more than two");
     end(tasks(&team).split_off(1), threads);
+}
+
+/// A worker that pushes one thing, and runs it quickly if no other does: one to be trusted.
+fn be_quick(team: &Team, world: &World, worker: &Worker) {
+    worker.push(Fresh(0));
+    if let Some(fresh) = worker.pop() {
+        world.run(fresh);
+    }
+    team.place(worker.index)
+        .expect("there")
+        .counters
+        .turns
+        .add(4);
+}
+
+/// Worker 0 is quick; then it pushes two things, and does something else until they are done.
+fn trusting() {
+    let (team, mut workers) = Team::new(2);
+    let world = World::new(team.clone(), 3, false);
+    let quick = workers.remove(0);
+    let threads = started(workers, &world);
+    be_quick(&team, &world, &quick);
+    quick.push(Fresh(1));
+    quick.push(Fresh(2));
+    world.all_done.wait();
+    end(tasks(&team).split_off(1), threads);
+}
+
+/// Worker 0 is quick; then it pushes one thing, and does something else until that is done. So does worker 1, which gets something of its
+/// own through its inbox at the same time.
+fn trusting_and_woken() {
+    let (team, mut workers) = Team::new(3);
+    let world = World::new(team.clone(), 2, false);
+    let third = Hub::new(workers.remove(2), &world).start(1, |_| {});
+    let computing = Arc::new(Gate::default());
+    let enough = computing.clone();
+    let second = Hub::new(workers.remove(1), &world).start(2, move |_| computing.wait());
+    let quick = workers.remove(0);
+    be_quick(&team, &world, &quick);
+    let tasks = tasks(&team).split_off(1);
+    let own = TaskRef::new(team.place(1).expect("there").shared);
+    own.send();
+    quick.push(Fresh(1));
+    world.all_done.wait();
+    enough.open();
+    drop(own);
+    end(tasks, vec![second, third]);
 }
 
 /// Worker 0 gets something of its own through its inbox, which takes until the thing that comes from outside at the same

@@ -8,15 +8,19 @@ pub(crate) mod idle_model;
 #[path = "../../../../../src/scheduler/workers/injector.rs"]
 mod injector;
 pub(crate) mod injector_model;
+#[path = "../../../../../src/scheduler/workers/trust.rs"]
+mod trust;
 #[path = "../../../../../src/scheduler/workers/worker.rs"]
 mod worker;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::inbox::Shared;
 use crossbeam_deque::Stealer;
 use idle::Idle;
 use injector::Injector;
+use trust::Trust;
 use worker::{Found, Worker};
 
 /// What may be stolen: the number of a thing to do.
@@ -43,6 +47,7 @@ pub(crate) struct Team {
 struct Member {
     stealer: Stealer<Fresh>,
     hub: OnceLock<Place>,
+    trust: Trust,
 }
 
 #[derive(Debug)]
@@ -56,12 +61,17 @@ struct Counters {
     turns: Count,
 }
 
-#[derive(Debug)]
-struct Count;
+/// Not loom's: it orders nothing.
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
 
 impl Count {
+    fn add(&self, some: u64) {
+        self.0.fetch_add(some, Ordering::Relaxed);
+    }
+
     fn get(&self) -> u64 {
-        0
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -72,6 +82,7 @@ impl Team {
         let members = deques.iter().map(|deque| Member {
             stealer: deque.stealer(),
             hub: OnceLock::new(),
+            trust: Trust::new(),
         });
         let team = Arc::new(Team {
             members: members.collect(),
@@ -85,10 +96,14 @@ impl Team {
         for worker in &workers {
             worker.arrive(Place {
                 shared: super::inbox_model::shared(),
-                counters: Counters { turns: Count },
+                counters: Counters {
+                    turns: Count::default(),
+                },
             });
         }
-        assert!(team.idle.pick().is_none() && team.injector.is_empty()); // touched
+        // Touched.
+        assert!(team.idle.pick(|| false).is_none() && team.injector.is_empty());
+        assert!(!team.members.iter().any(|member| member.trust.is_trusted()));
         (team, workers)
     }
 
