@@ -144,4 +144,20 @@ mutant channel $state 'takes an item without letting a putter in' 's/match \(sto
 mutant channel src/sync/queue/exchange.rs 'closes without telling the putters' 's/state.putters.grant_all\(super::slot::CLOSED\);//'
 mutant channel src/sync/queue/state.rs 'closes without telling the getters' 's/self.getters.grant_all\(CLOSED\);//'
 
+slot=src/io/offload/slot.rs
+mutant 'offload wait' $slot 'wakes nobody' 's/Waiter::Parked\(task\) => Some\(task\)/Waiter::Parked(task) => { let _ = task; None }/'
+mutant 'offload kill' $slot 'keeps what nobody wants' 's/drop\(outcome\); .. whoever/core::mem::forget(outcome); \/\/ whoever/'
+mutant 'offload wait' $slot 'looks, and then says in a second step that it waits' \
+    's/let mut state = self.lock\(\);(\s*match &mut \*state \{\s*State::Pending\(place\) => \{)/let pending = matches!(*self.lock(), State::Pending(_)); let mut state = self.lock(); if pending { *state = State::Pending(waiter()); return None; }$1/'
+
+pool=src/io/offload/pool.rs
+mutant 'offload room' $pool 'lets nobody in' 's/let admitted = state.admit\(\);/let admitted = None::<TaskRef>;/'
+mutant 'offload room' $pool 'lets in and tells nobody' 's/(self.queue.push_back\(job\);\s*)caller/$1let _ = caller; None/'
+mutant 'offload idle' $pool 'ends without a look at the queue' 's/waited.timed_out\(\) && state.queue.is_empty\(\)/waited.timed_out()/'
+mutant 'offload idle' $pool 'is about to look for ever' 's/self.lock\(\).about_to_look -= 1;//'
+mutant 'offload idle' $pool 'waits without being counted' 's/state.idle [+-]= 1;//g'
+mutant 'offload idle' $pool 'sees the queue, and then waits under a second lock' \
+    's/state.idle \+= 1;/state.idle += 1; drop(state); state = self.lock();/'
+mutant 'offload room kill' $pool 'takes back another' 's/(fn take_back.*?)state.held_back.remove\(index\)/$1 { let _ = index; state.held_back.pop_front(); state.queue.pop_front() }.map(|job| HeldBack { number, job, caller: None })/s'
+
 exit $missed

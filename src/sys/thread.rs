@@ -1,6 +1,7 @@
 //! The calling OS thread: blocking it, its timer slack, and whether it is alone in its process.
 
 use core::sync::atomic::AtomicU32;
+use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -15,6 +16,15 @@ pub(crate) fn timespec(nanos: Nanos) -> Timespec {
         tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
         tv_nsec: (nanos % 1_000_000_000) as _,
     }
+}
+
+/// Starts a thread that nobody joins.
+///
+/// # Errors
+/// The kernel has no memory or no thread left (`EAGAIN`).
+pub(crate) fn start(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(f);
+    thread.map(drop)
 }
 
 /// Whether this process has another thread than the calling one; true when it cannot be told.

@@ -17,14 +17,18 @@
 //!
 //! # When no thread can be started
 //! While others run, they will get to the queue. If there is none, the caller works the queue off itself.
+//!
+//! This file is checked by loom: `tests/loom`.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::limits::Limits;
 use crate::scheduler::{TaskRef, park};
+use crate::sys::thread;
+use crate::util::primitive::{Condvar, Mutex, MutexGuard};
 
 /// Leaves its outcome behind and returns who waits for it, to be unparked. Unwinds by nothing but the destructor of an outcome that
 /// nobody wants.
@@ -191,10 +195,7 @@ impl Pool {
     #[cold]
     fn start(self: &Arc<Self>) {
         let pool = self.clone();
-        let started = std::thread::Builder::new()
-            .name("rustlet-offload".into())
-            .spawn(move || pool.run());
-        if let Err(error) = started {
+        if let Err(error) = thread::start("rustlet-offload", move || pool.run()) {
             let mut state = self.lock();
             state.threads -= 1;
             let none = state.threads == 0;

@@ -10,13 +10,16 @@
 //! Each edge is taken under the lock, so the outcome is taken or dropped once: by the waiter, by the
 //! handle, or, if that is gone when the job ends, on the thread that ran it. Nothing of the user's is dropped under the
 //! lock.
+//!
+//! This file is checked by loom: `tests/loom`.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::thread;
 
 use crate::scheduler::park::{self, Obstacle, WaitReason, park_quietly};
 use crate::scheduler::{TaskRef, hub};
 use crate::timer;
+use crate::util::primitive::{Condvar, Mutex, MutexGuard};
 
 const REASON: WaitReason = WaitReason::external("a job on a pool of threads");
 
@@ -153,10 +156,11 @@ impl<T> Slot<T> {
             if let Some(outcome) = self.take_or_leave(|| Waiter::Blocked) {
                 return outcome;
             }
-            let guard = self
-                .finished
-                .wait_while(self.lock(), |state| matches!(state, State::Pending(_)));
-            drop(guard.unwrap_or_else(PoisonError::into_inner));
+            let mut state = self.lock();
+            while matches!(*state, State::Pending(_)) {
+                let woken = self.finished.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            }
         }
     }
 

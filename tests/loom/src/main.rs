@@ -11,9 +11,10 @@
 //! | the flags of `scheduler/{task, park, interrupt}.rs` | all of it: `scheduler::task` |
 //! | `sync/waiter.rs`, `sync/permits.rs` | `scheduler::{sleeper, park}`: a thread that waits, and its token |
 //! | `sync/queue`, `sync/mpmc` | `timer`: a deadline that comes when the model says so; `scheduler::hub`: no budget |
-//! | all | `util::primitive`: loom's atomics and cells |
+//! | `io/offload/{pool, slot}.rs` | `sys::thread`: a thread of loom's; who waits is a thread with a token, as above |
+//! | all | `util::primitive`: loom's atomics, cells and locks |
 //!
-//! Each thread of a model stands for a hub with one greenlet. Within a hub nothing runs at the same time,
+//! Each thread of a model stands for a hub with one greenlet, or for a thread of a pool. Within a hub nothing runs at the same time,
 //! so there is nothing for loom to find.
 //!
 //! ```text
@@ -44,6 +45,7 @@ extern crate self as crossbeam_deque;
 
 #[cfg(not(feature = "threads"))]
 mod deque;
+mod io;
 mod models;
 mod scheduler;
 mod sync;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::io::offload_model;
 use crate::scheduler::workers::{idle_model, injector_model};
 use crate::scheduler::{inbox_model, settle_model};
 use crate::sync::{channel_model, permits_model, waiter_model};
@@ -20,6 +21,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
         waiter_model::MODELS,
         permits_model::MODELS,
         channel_model::MODELS,
+        offload_model::MODELS,
     ]
     .into_iter()
     .flatten()

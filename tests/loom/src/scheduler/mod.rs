@@ -10,13 +10,29 @@ pub(crate) mod sleeper;
 pub(crate) mod task;
 pub(crate) mod workers;
 
+/// For those who only wake it.
+pub(crate) use park::Parker as TaskRef;
+
 pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
 /// There is no budget: nothing starves in a model.
 pub(crate) mod hub {
+    use super::TaskRef;
+    use super::park;
+
     pub(crate) struct Hub;
+
+    pub(crate) struct Control {
+        pub(crate) task: TaskRef,
+    }
+
+    pub(crate) fn current_control() -> Control {
+        Control {
+            task: park::current(),
+        }
+    }
 
     impl Hub {
         pub(crate) fn spend_budget(&self) {}

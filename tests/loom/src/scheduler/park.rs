@@ -25,6 +25,11 @@ struct State {
     wait: Cell<u8>,
 }
 
+// SAFETY: loom checks the cell.
+unsafe impl Send for State {}
+// SAFETY: as above.
+unsafe impl Sync for State {}
+
 loom::thread_local! {
     static CURRENT: RefCell<Option<Parker>> = RefCell::new(None);
 }
@@ -111,6 +116,22 @@ pub(crate) fn park_quietly(_: &WaitReason) -> Result<(), Obstacle> {
     if parker.0.killed.load(Ordering::Acquire) {
         return Err(Obstacle::Interrupted);
     }
+    Ok(())
+}
+
+pub(crate) fn unpark(parker: &Parker) {
+    parker.leave_token();
+}
+
+/// Why [`park_uninterrupted`] returned without the token.
+#[derive(Debug)]
+pub(crate) enum ParkError {
+    Deadlock(Deadlock),
+    Unwinding,
+}
+
+pub(crate) fn park_uninterrupted(_: &WaitReason) -> Result<(), ParkError> {
+    current().0.token.wait();
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Twin of `util::primitive`: loom's cells, and loom's atomics behind the constructors of the real ones.
+//! Twin of `util::primitive`: loom's cells and locks, and loom's atomics behind the constructors of the real ones.
 //!
 //! # `new` is const
 //! The library makes its locks in `const` functions, loom's atomics register themselves with the running
@@ -19,7 +19,54 @@ use std::sync::OnceLock;
 
 pub(crate) use loom::hint;
 pub(crate) use loom::sync::atomic::fence;
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+use std::sync::LockResult;
 pub(crate) use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Loom's, with times that may be up in the moment of a notification; and at no other, so a model that lets time pass
+/// notifies all.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(loom::sync::Condvar);
+
+pub(crate) struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    pub(crate) fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        self.0.wait(guard)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        _: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        let guard = self.0.wait(guard).expect("no panic while it is held");
+        Ok((guard, WaitTimeoutResult(super::is_time_up())))
+    }
+
+    #[track_caller]
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    #[track_caller]
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
 
 /// A cell whose accesses loom has to find ordered.
 pub(crate) struct Cell<T> {
