@@ -23,6 +23,7 @@
 //! ```text
 //! cargo bench --bench echo
 //! cargo bench --bench echo -- --rounds 99 --connections 50 --threads 2
+//! cargo bench --bench echo -- --threads 2 --batch     # the servers' threads are batch threads: RuntimeBuilder::batch
 //! ```
 
 #[path = "echo/bare.rs"]

@@ -116,6 +116,26 @@ fn hot_stacks_are_kept_up_to_their_limit() {
 }
 
 #[test]
+fn batch_workers_are_batch_threads_to_the_kernel() {
+    let _watchdog = watchdog();
+    // The 41st field of proc_pid_stat(5); the second, a name, may have spaces.
+    let policy = || -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(41 - 3).unwrap().parse().unwrap()
+    };
+    let here = policy();
+    for (batch, expected) in [(false, here), (true, libc::SCHED_BATCH)] {
+        let runtime = Runtime::builder().workers(2).batch(batch).build().unwrap();
+        for worker in 0..2 {
+            let there = runtime.handle().spawn_on(worker, policy).join().unwrap();
+            assert_eq!(there, expected, "worker {worker} with {batch}");
+        }
+        assert_eq!(policy(), here);
+    }
+}
+
+#[test]
 fn pinned_workers_have_a_processor_each() {
     let _watchdog = watchdog();
     let allowed = |text: &str| {

@@ -12,6 +12,7 @@ use rustix::process::{
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::support::{arguments, policy};
 use crate::{Contender, SERVER_CORE};
 
 /// The argument that makes this program a server.
@@ -33,6 +34,7 @@ impl Child {
         let program = std::env::current_exe().expect("the path of this program");
         let mut process = Command::new(program)
             .args([SERVE, name])
+            .args(arguments::has(policy::BATCH).then_some(policy::BATCH))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -66,7 +68,10 @@ pub(crate) fn serve(contender: &Contender) {
     // Before any runtime starts a thread: threads inherit it.
     match contender.threads {
         1 => pin_to(SERVER_CORE),
-        _ => unpin(), // the parent was pinned, and that is inherited too
+        _ => {
+            unpin(); // the parent was pinned, and that is inherited too
+            policy::be_batch_if_asked();
+        }
     }
     (contender.serve)(|addr| println!("{addr}"));
 }

@@ -13,6 +13,7 @@ use rustix::process::{
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Contender;
+use crate::support::{arguments, policy};
 
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "--serve";
@@ -35,6 +36,7 @@ impl Child {
         let program = std::env::current_exe().expect("the path of this program");
         let mut process = Command::new(program)
             .args([SERVE, name])
+            .args(arguments::has(policy::BATCH).then_some(policy::BATCH))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -67,7 +69,10 @@ pub(crate) fn serve(contender: &Contender) {
     raise_descriptor_limit();
     match contender.threads {
         1 => pin_to(SERVER_CORE),
-        _ => unpin(), // the parent was pinned, and that is inherited
+        _ => {
+            unpin(); // the parent was pinned, and that is inherited
+            policy::be_batch_if_asked();
+        }
     }
     (contender.serve)(|addr| println!("{addr}"));
 }

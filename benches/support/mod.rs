@@ -6,6 +6,7 @@
 //! | [`clock`] | CPU time, of a thread, of this process and of another |
 //! | [`green`] | workloads on rustlet |
 //! | [`peers`] | the same program on rustlet and on its peers, in turns |
+//! | [`policy`] | what the kernel is told about a server's threads |
 //! | [`random`] | random numbers that are the same in every run |
 //! | [`raw`] | the same work on bare corosensei: the floors |
 //! | [`slab`] | stacks for the floors: as many as wanted in one mapping |
@@ -16,6 +17,7 @@ pub(crate) mod arguments;
 pub(crate) mod clock;
 pub(crate) mod green;
 pub(crate) mod peers;
+pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod slab;

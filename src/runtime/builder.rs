@@ -28,6 +28,7 @@ pub struct RuntimeBuilder {
     pub(super) stack_size: Option<usize>,
     pub(super) hot_stacks: Option<usize>,
     pub(super) pinned: bool,
+    pub(super) batch: bool,
     pub(super) on_start: Option<Arc<Hook>>,
     pub(super) on_stop: Option<Arc<Hook>>,
     pub(super) uncaught: Option<Arc<UncaughtHook>>,
@@ -41,6 +42,7 @@ impl Default for RuntimeBuilder {
             stack_size: None,
             hot_stacks: None,
             pinned: false,
+            batch: false,
             on_start: None,
             on_stop: None,
             uncaught: None,
@@ -84,6 +86,24 @@ impl RuntimeBuilder {
     /// kernel moves threads away from processors that are busy with something else.
     pub fn pinned(mut self, pinned: bool) -> Self {
         self.pinned = pinned;
+        self
+    }
+
+    /// Whether the workers are batch threads to the kernel (`SCHED_BATCH`, sched(7)): one that is woken does not interrupt what runs on
+    /// its processor, but waits until that sleeps or has used its slice up, and then finds more to do at once. The default is no.
+    ///
+    /// For servers that share their processors with their clients, or with whatever else feeds them in small pieces: requests cost less
+    /// processor time, and more are answered (`benches/README.md`). Not beside threads that compute: there a worker waits for a slice of
+    /// theirs, some milliseconds, whenever it has slept.
+    ///
+    /// Threads and processes that are started on a worker inherit it.
+    ///
+    /// ```
+    /// let runtime = rustlet::Runtime::builder().workers(2).batch(true).build()?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn batch(mut self, batch: bool) -> Self {
+        self.batch = batch;
         self
     }
 
@@ -135,6 +155,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("name", &self.name)
             .field("stack_size", &self.stack_size)
             .field("pinned", &self.pinned)
+            .field("batch", &self.batch)
             .finish_non_exhaustive()
     }
 }

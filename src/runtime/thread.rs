@@ -148,6 +148,12 @@ fn greet(builder: &RuntimeBuilder, index: usize, processor: Option<usize>) -> io
             io::Error::new(error.kind(), text)
         })?;
     }
+    if builder.batch {
+        sys::thread::become_batch().map_err(|error| {
+            let text = format!("worker {index} cannot be a batch thread (SCHED_BATCH): {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+    }
     if let Some(stacks) = builder.hot_stacks {
         crate::stack::set_hot_limit(stacks);
     }

@@ -93,6 +93,30 @@ pub(crate) fn precise_timers() {
     };
 }
 
+/// Makes the calling thread a batch thread (`SCHED_BATCH`, sched(7)): woken, it interrupts nobody.
+///
+/// # Errors
+/// What sched_setscheduler(2) says: `EPERM` where the policy may not be changed.
+pub(crate) fn become_batch() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: thread 0 is the caller; the kernel reads one `sched_param`, and changes the thread's policy alone. Not by way of libc, since
+    // musl's function only fails.
+    let answer = unsafe {
+        super::syscall::syscall6(
+            libc::SYS_sched_setscheduler,
+            [
+                0,
+                libc::SCHED_BATCH as usize,
+                (&raw const param).addr(),
+                0,
+                0,
+                0,
+            ],
+        )
+    };
+    Ok(answer.map(drop)?)
+}
+
 /// The processors that the calling thread may run on.
 ///
 /// # Errors
