@@ -139,6 +139,7 @@ pub(crate) fn ensure_alternate_stack() {
 }
 
 #[cold]
+#[inline(never)]
 fn provide_alternate_stack() {
     static FRAME: AtomicUsize = AtomicUsize::new(0);
     let frame = match FRAME.load(Ordering::Relaxed) {

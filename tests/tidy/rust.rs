@@ -287,20 +287,59 @@ pub(crate) fn static_mut(path: &str, code: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// A file with a thread-local and without a function that is never inlined: the compiler may keep
-/// the address of a thread-local across a switch, and the coroutine may be on another thread when
-/// it comes back.
+/// A function that names a thread-local and may be inlined: the compiler may keep the address of a thread-local across a switch, and the
+/// coroutine may be on another thread when it comes back.
 ///
-/// A `tests.rs` is let off: what a test does with its own thread-local is its own affair.
+/// Let off: tests, which know their threads; destructors, which a thread's end calls; and functions called `…_inlined`, whose callers
+/// have to be what they are not.
 pub(crate) fn thread_locals(path: &str, code: &str) -> Vec<Finding> {
-    if path.ends_with("tests.rs") || code.contains("#[inline(never)]") {
+    if path.ends_with("tests.rs") || path.ends_with("wander.rs") {
         return Vec::new();
     }
-    let what = "reach a thread-local only through an `#[inline(never)]` function in its file \
-                (arch-notes/README.md says why)";
-    words(code, "thread_local")
+    let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or(code);
+    let declarations = words(code, "thread_local").map(|at| {
+        let open = at + code[at..].find(['{', '(']).unwrap_or(0);
+        open..end_of_block(code, open)
+    });
+    let declarations = Vec::from_iter(declarations);
+    let names = declarations.iter().flat_map(|declaration| {
+        let block = &code[declaration.clone()];
+        words(block, "static").map(|at| first_word(&block[at + "static".len()..]))
+    });
+    let uses = names.flat_map(|name| words(code, name));
+    let uses = uses.filter(|at| !declarations.iter().any(|block| block.contains(at)));
+    let may_be_inlined = |&at: &usize| {
+        let Some(function) = words(&code[..at], "fn").last() else {
+            return true;
+        };
+        let before = &code[..function];
+        let attributes = before
+            .rfind([';', '}', '{'])
+            .map_or(before, |end| &before[end..]);
+        let name = first_word(&code[function + "fn".len()..]);
+        !(attributes.contains("#[inline(never)]") || name == "drop" || name.ends_with("_inlined"))
+    };
+    let what = "reach a thread-local only in a function that is `#[inline(never)]` (arch-notes/README.md says why)";
+    let found = uses.filter(may_be_inlined);
+    found
         .map(|at| Finding::new(path, line_of(code, at), what))
         .collect()
+}
+
+/// The end of the block that begins with the bracket at `open`.
+fn end_of_block(code: &str, open: usize) -> usize {
+    let mut depth = 0;
+    for (at, byte) in code.bytes().enumerate().skip(open) {
+        match byte {
+            b'{' | b'(' => depth += 1,
+            b'}' | b')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    code.len()
 }
 
 /// Findings for thread-locals of a file that the table in `home` does not name, without its `src/`, in backticks.

@@ -239,17 +239,31 @@ fn static_mut_is_flagged() {
 
 #[test]
 fn a_bare_thread_local_is_flagged() {
-    let check = |text| lines(rust::thread_locals("src/a.rs", &code(text)));
-    assert_eq!(
-        check("\nthread_local! { static X: u8 = 0 }\n// #[inline(never)]"),
-        [2]
-    );
-    let test = rust::thread_locals("src/a/tests.rs", "thread_local!();");
+    let check = |text: &str| lines(rust::thread_locals("src/a.rs", &code(text)));
+    let declared = "thread_local! { static X: u8 = const { 0 }; static Y: u8 = 0 }\n";
+    let with = |code: &str| format!("{declared}{code}");
+    for guarded in [
+        "#[inline(never)]\nfn x() { X.with(f) }",
+        "#[cold]\n#[inline(never)]\npub(crate) fn x() { a(); { Y.with(|y| f(y)) } }",
+        "#[inline(always)]\nfn x_inlined() { X.with(f) }",
+        "fn drop(&mut self) { X.with(f) }",
+        "fn x() { XX.with(f) }",
+        "#[cfg(test)]\nmod tests { fn x() { X.with(f) } }",
+    ] {
+        assert_eq!(check(&with(guarded)), [0; 0], "{guarded}");
+    }
+    for bare in [
+        "fn x() { X.with(f) }",
+        "#[inline(never)] fn y() {} fn x() { Y.with(f) }",
+        "/* #[inline(never)] */ fn x() { X.with(f) }",
+        "#[inline(never)] fn y(); #[cold] fn x() { X.with(f) }",
+    ] {
+        assert_eq!(check(&with(bare)), [2], "{bare}");
+    }
+    let inside = "#[inline(never)]\nfn x() { thread_local!(static X: u8 = 0); X.with(f) }";
+    assert_eq!(check(inside), [0; 0]);
+    let test = rust::thread_locals("src/a/tests.rs", &with("fn x() { X.with(f) }"));
     assert_eq!(lines(test), [0; 0]);
-    assert_eq!(
-        check("thread_local! { static X: u8 = 0 }\n#[inline(never)]\nfn x() {}"),
-        [0; 0]
-    );
 }
 
 #[test]
