@@ -4,11 +4,14 @@
 mod support;
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustlet::net::{TcpListener, TcpStream};
+use rustlet::net::{TcpListener, TcpStream, UnixStream};
 use rustlet::{Greenlet, sleep, spawn, spawn_local, yield_now};
 
 /// An echo round trip between two greenlets, and sleeps, all of which must come to an end.
@@ -202,6 +205,88 @@ fn data_that_arrives_while_a_busy_reader_yields_is_not_lost() {
         drop(late);
     }
     waiter.kill().unwrap();
+}
+
+/// Greenlets that answer after 50 µs each, until there are so many answers; and a thread whose clients ask again as soon as they have theirs, and
+/// which returns how often each had one.
+fn busy_connections(
+    connections: usize,
+    answers: usize,
+) -> (Vec<Greenlet<()>>, JoinHandle<Vec<usize>>) {
+    let pairs = Vec::from_iter((0..connections).map(|_| StdStream::pair().unwrap()));
+    let (servers, clients): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let served = support::Counter::default();
+    let servers = servers.into_iter().map(|server| {
+        let server = UnixStream::from(OwnedFd::from(server));
+        let served = served.clone();
+        spawn(move || {
+            while served.get() < answers && (&server).read_exact(&mut [0]).is_ok() {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_micros(50) {}
+                served.add();
+                let _ = (&server).write_all(b"!"); // the client may have gone at the end
+            }
+        })
+    });
+    let servers = Vec::from_iter(servers);
+    yield_now(); // all wait
+    let clients = std::thread::spawn(move || {
+        let mut rounds = vec![0; connections];
+        for client in &clients {
+            client.set_nonblocking(true).unwrap();
+            (&*client).write_all(b"?").unwrap();
+        }
+        for index in (0..connections).cycle() {
+            match (&clients[index]).read(&mut [0]) {
+                Ok(1) if (&clients[index]).write_all(b"?").is_ok() => rounds[index] += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                _ => break, // the servers have had enough
+            }
+        }
+        rounds
+    });
+    (servers, clients)
+}
+
+#[test]
+fn connections_whose_clients_are_quick_do_not_overtake_the_others() {
+    let _watchdog = support::watchdog();
+    // A round takes 15 ms.
+    let (servers, clients) = busy_connections(300, 6_000);
+    rustlet::joinall(servers);
+    let rounds = clients.join().unwrap();
+    let (least, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());
+    assert!(2 * least >= *most, "between {least} and {most} answers");
+}
+
+#[test]
+fn connections_do_not_keep_those_who_yield_waiting_for_ever() {
+    let _watchdog = support::watchdog();
+    const YIELDING: usize = 3_000;
+    // As many as there are run in less time than the connections need for theirs.
+    let over = Rc::new(Cell::new(false));
+    let yields = Rc::new(Cell::new(0));
+    let yielding = (0..YIELDING).map(|_| {
+        let (over, yields) = (over.clone(), yields.clone());
+        spawn_local(move || {
+            while !over.get() {
+                yields.set(yields.get() + 1);
+                yield_now();
+            }
+        })
+    });
+    let yielding = Vec::from_iter(yielding);
+    let (servers, clients) = busy_connections(100, 3_000);
+    yields.set(0);
+    rustlet::joinall(servers);
+    over.set(true);
+    rustlet::joinall(yielding);
+    clients.join().unwrap();
+    let turns = yields.get() / YIELDING;
+    assert!(
+        turns >= 3,
+        "{turns} turns of those who yield in 3,000 answers"
+    );
 }
 
 #[test]

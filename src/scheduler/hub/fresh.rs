@@ -178,7 +178,7 @@ impl Hub {
                 }
                 Kind::Future(future) => worker.runners.hand_over(future),
             }
-            if nth % 16 == 15 && self.look_in_long_turn(frame) {
+            if nth % 16 == 15 && self.look_in_long_turn(frame, false) {
                 return true;
             }
         }

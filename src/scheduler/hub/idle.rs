@@ -24,6 +24,8 @@ impl Hub {
             // A greenlet forked, and came back here in the child.
             super::in_child_of_fork();
         }
+        // Of those that came from outside some have run if the turn had more than one pass.
+        let before = self.queued().saturating_sub(self.from_outside.take());
         if !self.shared.is_empty() {
             self.empty_inbox();
         }
@@ -38,7 +40,10 @@ impl Hub {
             self.short_turns.set(0);
             self.poll_if_due();
         }
-        self.turn_left.set(self.queued());
+        let queued = self.queued();
+        self.outside_in_order.set(queued >= 2 * before);
+        self.between_looks.set(ticks::one_millisecond());
+        self.turn_left.set(queued);
         Ok(())
     }
 
@@ -184,6 +189,11 @@ impl Hub {
 
     /// Fires due timers and polls descriptors.
     pub(super) fn poll(&self, wait: Wait) {
+        self.poll_descriptors(wait);
+        self.fire_timers();
+    }
+
+    pub(super) fn poll_descriptors(&self, wait: Wait) {
         if let Some(poller) = self.poller.get()
             && (wait != Wait::No || poller.has_waiters())
         {
@@ -195,6 +205,9 @@ impl Hub {
                 }
             }
         }
+    }
+
+    pub(super) fn fire_timers(&self) {
         if let Some(alarms) = self.alarms.get() {
             alarms.fire_due();
         }

@@ -87,7 +87,13 @@ pub(crate) struct Hub {
     pub(super) budget: Cell<u32>,
     /// Entries of the present turn that are still to run.
     turn_left: Cell<usize>,
+    /// At least half of the present turn's entries came from outside.
+    outside_in_order: Cell<bool>,
+    /// Entries that came from outside in the course of the present turn, and run in the next.
+    from_outside: Cell<usize>,
     last_poll: Cell<u64>,
+    /// How long a turn goes on before it is interrupted for a look at the outside, in ticks.
+    between_looks: Cell<u64>,
     /// The cycle counter, as of the last look at it.
     pub(super) recently: Cell<u64>,
     /// Entries queued by turns since the last look at the cycle counter.
@@ -224,6 +230,9 @@ fn make() -> &'static Hub {
         chain: coroutine::chain(),
         budget: Cell::new(super::BUDGET),
         turn_left: Cell::new(0),
+        outside_in_order: Cell::new(false),
+        from_outside: Cell::new(0),
+        between_looks: Cell::new(0),
         last_poll: Cell::new(0),
         recently: Cell::new(crate::sys::ticks::now()),
         short_turns: Cell::new(0),

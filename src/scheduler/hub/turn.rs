@@ -1,4 +1,12 @@
 //! Running greenlets: turns, first runs and ends.
+//!
+//! # Long turns
+//! A turn that takes longer than a millisecond is interrupted for timers and descriptors. Whom they wake runs at once, before the
+//! rest of the turn: a hundred thousand greenlets that yield hold up no socket. Two rules keep that fair:
+//! - Where most of the turn was itself woken from outside, as in a server with a thousand connections, what descriptors and other threads wake
+//!   goes to the end of the queue; only timers come first. Otherwise connections whose clients are quick
+//!   would overtake the others for ever.
+//! - After an interruption the turn goes on for as long as that took.
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
@@ -16,6 +24,8 @@ use crate::sys::ticks;
 
 /// Entries of a turn between two looks at the cycle counter.
 const BETWEEN_CLOCKS: usize = 16;
+/// A turn goes on for so many milliseconds at most without a look at timers and descriptors.
+const LONGEST: u64 = 10;
 /// Bytes below a slot's top that are in use before a greenlet's code begins: not painted.
 const PAINT_MARGIN: usize = 2048;
 
@@ -33,8 +43,7 @@ impl Hub {
     /// Runs the rest of the turn; true as soon as the main entry came up. If `and_more`, very short
     /// turns follow each other without a look at the outside between them.
     ///
-    /// A long turn is interrupted every millisecond or so for timers and descriptors; whom they wake then
-    /// runs before the turn goes on.
+    /// A long turn is interrupted: see the head of this file.
     pub(super) fn turn(&self, and_more: bool) -> bool {
         let mut frame = Frame::new(self);
         if self.run_urgent(&mut frame) {
@@ -52,7 +61,7 @@ impl Hub {
                         return true;
                     }
                 }
-                if left > 0 && self.look_in_long_turn(&mut frame) {
+                if left > 0 && self.look_in_long_turn(&mut frame, self.outside_in_order.get()) {
                     self.turn_left.set(left);
                     return true;
                 }
@@ -73,15 +82,25 @@ impl Hub {
         false
     }
 
-    /// In the middle of a turn: timers and descriptors, if a while has passed, and those whom they wake. True as soon as the main
-    /// entry came up.
-    pub(super) fn look_in_long_turn(&self, frame: &mut Frame<'_>) -> bool {
-        let now = self.look_at_clock();
-        if now.wrapping_sub(self.last_poll.get()) < ticks::one_millisecond() {
+    /// In the middle of a turn: timers and descriptors, if a while has passed, and those whom they wake; if `in_order`, only those whom
+    /// timers wake. True as soon as the main entry came up.
+    pub(super) fn look_in_long_turn(&self, frame: &mut Frame<'_>, in_order: bool) -> bool {
+        let began = self.look_at_clock();
+        if began.wrapping_sub(self.last_poll.get()) < self.between_looks.get() {
             return false;
         }
-        self.poll_urgently();
-        self.run_urgent(frame)
+        match in_order {
+            true => self.poll_in_order(),
+            false => self.poll_urgently(),
+        }
+        let ended = self.run_urgent(frame);
+        let now = ticks::now();
+        self.last_poll.set(now);
+        let took = now.wrapping_sub(began);
+        let shortest = ticks::one_millisecond();
+        self.between_looks
+            .set(took.clamp(shortest, LONGEST * shortest));
+        ended
     }
 
     /// At the very end: starts what is [`SPARED`](crate::scheduler::task::SPARED), resumes nothing, and gives
@@ -100,6 +119,19 @@ impl Hub {
                 _ => work.with_task(&abandon),
             }
         }
+    }
+
+    /// Polls in the middle of a turn: what timers make runnable is queued apart.
+    #[cold]
+    fn poll_in_order(&self) {
+        let before = self.queued();
+        self.empty_inbox();
+        self.poll_descriptors(Wait::No);
+        let came = self.queued() - before;
+        self.from_outside.set(self.from_outside.get() + came);
+        self.swap_queues();
+        self.fire_timers();
+        self.swap_queues();
     }
 
     /// Polls in the middle of a turn: what becomes runnable is queued apart.
