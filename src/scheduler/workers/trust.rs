@@ -3,7 +3,7 @@
 //! Code that spawns a greenlet and joins it, again and again, has one fresh greenlet at a time, which its worker starts within a fraction of
 //! a microsecond. A push wakes a sleeper all the same, since the worker might compute instead; and a thief that gets the greenlet makes
 //! whoever joins it wait for ten microseconds. So a worker that has nothing to do, and finds no more than one greenlet
-//! somewhere, looks for about a microsecond (as long as stealing takes) how that place fares. If it turns meanwhile it is
+//! somewhere, looks for about a microsecond how its owner fares. If that turns meanwhile it is
 //! *trusted*: the other takes nothing and lies down, for a millisecond at most; and so long the trusted one tells nobody
 //! of a push that leaves it with one.
 //!
