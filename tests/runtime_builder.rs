@@ -256,7 +256,7 @@ fn a_start_hook_that_panics_fails_the_build_and_leaves_no_thread() {
                 .contains(&format!("the start hook of worker {culprit}")),
             "{error}"
         );
-        assert_eq!(support::thread_count(), threads);
+        support::threads_settle(threads, "after the start hook panicked");
         assert_eq!(
             started.get(),
             stopped.get(),

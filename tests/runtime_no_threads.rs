@@ -41,7 +41,7 @@ fn a_worker_that_gets_no_thread_takes_the_others_along() {
             }
             Err(error) => refused.push(error.to_string()),
         }
-        assert_eq!(support::thread_count(), before, "after {refused:?}");
+        support::threads_settle(before, &format!("after {refused:?}"));
     }
     assert!(!refused.is_empty());
     for text in refused {

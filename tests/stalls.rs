@@ -313,12 +313,7 @@ fn a_watch_that_is_dropped_is_gone() {
             next(&heard, any);
             assert_eq!(inspect::stalls().len(), 1);
             drop(watch);
-            // Joined; the kernel's list may lag behind by a little.
-            let end = Instant::now() + Duration::from_secs(50);
-            while support::thread_count() > before && Instant::now() < end {
-                thread::yield_now();
-            }
-            assert_eq!(support::thread_count(), before);
+            support::threads_settle(before, "after the watch");
             assert!(inspect::stalls().is_empty());
             greenlet.join().unwrap();
         }
