@@ -202,10 +202,7 @@ fn two_hundred_threads_leave_nothing_behind() {
     println!("{:?} for 200 threads", start.elapsed());
     let after = measure();
     assert_eq!(after.0, fds, "descriptors");
-    // A thread that was joined may stand in /proc for another moment; one that leaks stands for ever.
-    while support::thread_count() > threads {
-        std::thread::yield_now();
-    }
+    support::threads_settle(threads, "after 200 of them");
     // The allocator may map an arena or two; each leaked stack region or alternate stack would be one
     // for each thread.
     assert!(

@@ -178,6 +178,7 @@ impl Hub {
                 }
                 Kind::Future(future) => worker.runners.hand_over(future),
             }
+            // Not in order: who is woken meanwhile overtakes first runs only.
             if nth % 16 == 15 && self.look_in_long_turn(frame, false) {
                 return true;
             }

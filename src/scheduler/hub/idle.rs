@@ -3,8 +3,9 @@
 //! Rejected: giving way before sleeping (`sched_yield`). Where client and server share their cores, a worker then finds a batch when it comes
 //! back instead of being woken for each request: measured, 5 to 15 % less processor time a request on two workers. But beside
 //! threads that compute, the server waited a slice each time, and answered a third fewer requests; and pausing after it had
-//! taken long lost what it had won. It is to be chosen (`RuntimeBuilder::batch`, where the kernel does it). Rejected too: after several short sleeps, a nap of 20 or 50 µs instead of waiting for the next event. Timers cost
-//! more than what is saved: a fifth more processor time a request.
+//! taken long lost what it had won. It is to be chosen (`RuntimeBuilder::batch`, where the kernel does it). Rejected too: after several
+//! short sleeps, a nap of 20 or 50 µs instead of waiting for the next event. Timers cost more than what is saved: a quarter to a third more
+//! processor time a request.
 
 use super::Hub;
 use crate::scheduler::deadlock::Deadlock;
