@@ -73,3 +73,43 @@ fn a_watch_that_gets_no_thread_leaves_room_for_the_next() {
     drop(watch);
     drop(inspect::watch_stalls(limit).expect("the second has gone"));
 }
+
+/// Std aborts a process in which a thread finds no memory for its signal stack as it begins.
+#[test]
+fn a_thread_with_room_for_its_stack_only_is_refused() {
+    let _watchdog = support::watchdog();
+    if support::emulated() {
+        println!("not run: the emulator's address space is the process's");
+        return;
+    }
+    let name = "a_thread_with_room_for_its_stack_only_is_refused";
+    if let (true, Ok(kib)) = (support::is_child(), std::env::var("ROOM_KIB")) {
+        let room: usize = kib.parse().unwrap();
+        let watched = within(room << 10, || {
+            inspect::watch_stalls(Duration::from_secs(3600))
+        });
+        match watched {
+            Ok(_) => println!("begun"),
+            Err(error) => println!("refused: {error}."),
+        }
+        return;
+    }
+    let (mut begun, mut refused) = (0, 0);
+    // Processes of their own, as stacks of threads that have ended are used again.
+    for kib in (1900..2300).step_by(8) {
+        let child = support::child(name).env("ROOM_KIB", &kib.to_string());
+        let outcome = child.run();
+        outcome.assert_passed();
+        begun += u32::from(outcome.stdout.contains("begun"));
+        if let Some((_, text)) = outcome.stdout.split_once("refused: ") {
+            for part in ["rustlet-stalls", "RLIMIT_AS", "vm.max_map_count"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+            refused += 1;
+        }
+    }
+    assert!(
+        begun > 0 && refused > 0,
+        "{begun} began, {refused} were refused"
+    );
+}

@@ -20,13 +20,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Stall;
 use crate::scheduler::stalls::{Culprit, Progress, Subject, subjects};
-use crate::sys::{fork, stack_sample};
+use crate::sys::{fork, stack_sample, thread};
 
 /// What is told of a stall.
 type Hook = Box<dyn Fn(&Stall) + Send + Sync>;
@@ -114,10 +115,13 @@ pub fn watch_stalls(limit: Duration) -> io::Result<StallWatch> {
     };
     stack_sample::prepare()?;
     let stop = watch.stop.clone();
-    let thread = std::thread::Builder::new()
-        .name("rustlet-stalls".into())
-        .spawn(move || run(&stop, limit))?;
-    watch.thread = Some(thread);
+    // A thread that has not begun yet needs memory still, and the caller may be about to use that up.
+    let (begun, begins) = mpsc::sync_channel(1);
+    watch.thread = Some(thread::start("rustlet-stalls".into(), None, move || {
+        let _ = begun.send(());
+        run(&stop, limit);
+    })?);
+    let _ = begins.recv();
     Ok(watch)
 }
 

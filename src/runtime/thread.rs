@@ -87,9 +87,8 @@ pub(super) fn start(
             begun: begun.clone(),
         };
         threads.running.fetch_add(1, Ordering::SeqCst);
-        let spawned = std::thread::Builder::new()
-            .name(format!("{}-{index}", builder.name))
-            .spawn(move || live(start));
+        let name = format!("{}-{index}", builder.name);
+        let spawned = sys::thread::start(name, None, move || live(start));
         match spawned {
             Ok(handle) => threads
                 .handles

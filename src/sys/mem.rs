@@ -113,6 +113,30 @@ pub(crate) unsafe fn unmap(start: usize, len: usize) -> Result<(), Errno> {
     unsafe { munmap(start as *mut c_void, len) }
 }
 
+/// Whether so much address space can be had now, and so many kernel mappings. Nothing is kept.
+pub(crate) fn is_room_for(bytes: usize, mappings: usize) -> bool {
+    let page = page_size();
+    let bytes = bytes.next_multiple_of(page).max((mappings + 1) * page);
+    let Ok(start) = reserve(bytes, page) else {
+        return false;
+    };
+    // Every other page unlike its neighbours: each is a mapping, and divides one.
+    let all = (1..mappings).step_by(2).all(|nth| {
+        // SAFETY: a page of the reservation above, which nobody else knows.
+        unsafe {
+            mprotect(
+                (start + nth * page) as *mut c_void,
+                page,
+                MprotectFlags::READ,
+            )
+        }
+        .is_ok()
+    });
+    // SAFETY: the same. A whole reservation can always be unmapped.
+    let _ = unsafe { unmap(start, bytes) };
+    all
+}
+
 /// Bytes of a page of this machine's memory. A load, after the first call.
 #[inline]
 pub(crate) fn page_size() -> usize {

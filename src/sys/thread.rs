@@ -2,6 +2,7 @@
 
 use core::sync::atomic::AtomicU32;
 use std::io;
+use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -18,13 +19,38 @@ pub(crate) fn timespec(nanos: Nanos) -> Timespec {
     }
 }
 
-/// Starts a thread that nobody joins.
+/// What a thread's stack takes if nobody says (std), and what std gives its thread besides for signals, at most.
+const STACK: usize = 2 << 20;
+const SIGNAL_STACK: usize = 64 << 10;
+/// Kernel mappings of a thread: stack, signal stack and their guards, and an arena of the allocator's.
+const MAPPINGS: usize = 8;
+
+/// Starts a thread, whose stack has `stack_size` bytes if that is given.
+///
+/// A thread that the kernel has granted maps more as it begins (its signal stack), and std aborts the process if that is refused.
+/// So what a thread takes is tried first, and a limit that is reached is an error, unless somebody uses up the rest meanwhile.
 ///
 /// # Errors
-/// The kernel has no memory or no thread left (`EAGAIN`).
-pub(crate) fn start(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = std::thread::Builder::new().name(name.into()).spawn(f);
-    thread.map(drop)
+/// The kernel has no memory, no mapping (`ENOMEM`) or no thread (`EAGAIN`) left.
+pub(crate) fn start(
+    name: String,
+    stack_size: Option<usize>,
+    f: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let bytes = stack_size.unwrap_or(STACK) + SIGNAL_STACK;
+    if !super::mem::is_room_for(bytes, MAPPINGS) {
+        let text = format!(
+            "no memory for the thread {name}, which takes {} KiB of addresses and up to {MAPPINGS} kernel mappings: raise the limit of \
+             address space (RLIMIT_AS, `ulimit -v`) or of mappings (vm.max_map_count)",
+            bytes >> 10
+        );
+        return Err(io::Error::new(io::ErrorKind::OutOfMemory, text));
+    }
+    let mut builder = std::thread::Builder::new().name(name);
+    if let Some(size) = stack_size {
+        builder = builder.stack_size(size);
+    }
+    builder.spawn(f)
 }
 
 /// Whether this process has another thread than the calling one; true when it cannot be told.

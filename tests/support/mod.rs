@@ -84,14 +84,18 @@ pub(crate) fn watchdog_of(limit: Duration) -> Watchdog {
         .unwrap_or("unnamed thread")
         .to_owned();
     let (alive, dead) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
     let thread = thread::Builder::new()
         .name("watchdog".into())
         .spawn(move || {
+            let _ = begun.send(());
             if dead.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 give_up(&test, place, limit);
             }
         })
         .expect("a watchdog thread");
+    // As it begins it needs memory, which the test may be about to use up.
+    begins.recv().expect("it begins with that");
     Watchdog {
         alive: Some(alive),
         thread: Some(thread),

@@ -195,7 +195,7 @@ impl Pool {
     #[cold]
     fn start(self: &Arc<Self>) {
         let pool = self.clone();
-        if let Err(error) = thread::start("rustlet-offload", move || pool.run()) {
+        if let Err(error) = thread::start("rustlet-offload".into(), None, move || pool.run()) {
             let mut state = self.lock();
             state.threads -= 1;
             let none = state.threads == 0;

@@ -295,15 +295,13 @@ impl Life {
 fn watch(pid: Pid) -> io::Result<Arc<Event>> {
     let ended = Arc::new(Event::new());
     let event = ended.clone();
-    std::thread::Builder::new()
-        .name(format!("wait-{}", pid.as_raw_nonzero()))
-        .stack_size(64 * 1024)
-        .spawn(move || {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            // Another answer than EINTR is an end too: somebody has reaped it.
-            while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
-            event.set();
-        })?;
+    let name = format!("wait-{}", pid.as_raw_nonzero());
+    thread::start(name, Some(64 << 10), move || {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        // Another answer than EINTR is an end too: somebody has reaped it.
+        while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
+        event.set();
+    })?;
     Ok(ended)
 }
 

@@ -24,7 +24,11 @@ pub(crate) mod thread {
     /// Those that have been started in this execution. Not loom's lock: it orders nothing.
     static STARTED: Mutex<Vec<Started>> = Mutex::new(Vec::new());
 
-    pub(crate) fn start(_: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub(crate) fn start(
+        _: String,
+        _: Option<usize>,
+        f: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         let started = Started(loom::thread::spawn(f));
         STARTED
             .lock()
