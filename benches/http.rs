@@ -1,194 +1,97 @@
-//! HTTP: CPU time a request and latency of servers on one thread and on two.
+//! HTTP: CPU time a request of servers on one thread and on two, and how late they answer.
 //!
 //! | file | one idea |
 //! |---|---|
-//! | [`servers`] | the same server in the natural style of rustlet, tokio and may |
+//! | [`servers`] | the same server in the natural style of rustlet, tokio and may, with timeouts and without |
 //! | [`http`] | `examples/hello_http`'s protocol, which knows no sockets: all servers run it |
-//! | [`child`] | a server in a process of its own |
-//! | [`client`] | the load: one thread, epoll, keep-alive, so many requests in flight a connection |
+//! | [`load`] | the client, servers in processes of their own, the table |
 //!
-//! Every server is this program again in a child process, so that the load's CPU time is not counted: the child's CPU clock (all its
-//! threads, user and system) is read at both ends of a window. Servers of one thread are pinned to core 0; those of two have both
-//! cores. The load is this process: pinned to core 1, where it shares with the second worker. A round visits the
-//! servers in turn; a ratio in the table is the median of the rounds' ratios, each between two windows that lie next to each other, because
-//! neighbours come and go. Latency is from the write of a request to the read of its answer, of all rounds together: in a closed loop
-//! that is mostly the queue of the other connections.
+//! How it is measured, and what the figures mean, stands at the head of [`load`]. Servers without timeouts are compared with each other,
+//! being the loops that one writes first, and so are those with a limit for each wait, as servers that meet strangers have.
 //!
-//! What is not measured: TLS, bodies, clients far away. rustlet's `connection::serve` has timeouts for each wait, and a roster;
-//! the others have neither, being the loops that one writes first.
+//! What is not measured: TLS, bodies, clients far away.
 //!
 //! ```text
 //! cargo bench --bench http
-//! cargo bench --bench http -- --rounds 99 --connections 50 --pipeline 16
+//! cargo bench --bench http -- --rounds 99 --connections 50 --in-flight 16
+//! cargo bench --bench http -- --threads 2 --rate 20000
+//! cargo bench --bench http -- --threads 2 --batch     # the servers' threads are batch threads: RuntimeBuilder::batch
 //! ```
 
-#[path = "http/child.rs"]
-mod child;
-#[path = "http/client.rs"]
-mod client;
 #[path = "../examples/hello_http/http/mod.rs"]
 mod http;
+mod load;
 #[path = "http/servers.rs"]
 mod servers;
 mod support;
 
-use std::time::Duration;
+use load::contest::{Contender, Contest, Serve};
+use load::{Protocol, Shape};
 
-use comfy_table::{CellAlignment, Table, presets};
+/// rustlet's: what the others are compared with.
+const ONE: &str = "rustlet, one thread";
+const ONE_TIMED: &str = "rustlet, one thread, timeouts";
+const TWO: &str = "rustlet, two workers";
+const TWO_TIMED: &str = "rustlet, two workers, timeouts";
 
-use child::Child;
-use client::{Latency, Sample};
-use support::arguments;
-use support::workload::median;
-
-/// How to run a server: it announces its address, and serves until its process is killed.
-type Serve = fn(child::Announce);
-
-/// A server, and how many threads it has.
-struct Contender {
-    name: &'static str,
-    serve: Serve,
+const fn contender(
     threads: usize,
-}
-
-const CONTENDERS: [Contender; 5] = [
+    name: &'static str,
+    like: &'static str,
+    serve: Serve,
+) -> Contender {
     Contender {
-        name: "rustlet, one thread",
-        serve: servers::rustlet_one,
-        threads: 1,
-    },
-    Contender {
-        name: "tokio, current thread",
-        serve: servers::tokio_current,
-        threads: 1,
-    },
-    Contender {
-        name: "rustlet, two workers",
-        serve: servers::rustlet_two,
-        threads: 2,
-    },
-    Contender {
-        name: "tokio, two workers",
-        serve: servers::tokio_two,
-        threads: 2,
-    },
-    Contender {
-        name: "may, two workers",
-        serve: servers::may_two,
-        threads: 2,
-    },
-];
-
-impl Contender {
-    /// rustlet's with as many threads: the first of them.
-    fn rustlet(&self) -> usize {
-        let mut contenders = CONTENDERS.iter();
-        let found = contenders.position(|contender| contender.threads == self.threads);
-        found.expect("there is this one at least")
+        name,
+        serve,
+        threads,
+        like,
+        bound: Some(1.0),
     }
 }
 
-struct Results {
-    samples: Vec<Sample>,
-    latency: Latency,
-}
-
-/// How a load looks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) connections: usize,
-    /// Requests in flight on each.
-    pub(crate) pipeline: usize,
-}
-
-fn measure(shape: Shape, rounds: usize, window: Duration) -> Vec<Results> {
-    let children: Vec<_> = CONTENDERS
-        .iter()
-        .map(|contender| Child::start(contender.name))
-        .collect();
-    let mut results: Vec<_> = CONTENDERS
-        .iter()
-        .map(|_| Results {
-            samples: Vec::new(),
-            latency: Latency::new(),
-        })
-        .collect();
-    for _ in 0..rounds {
-        for (child, results) in children.iter().zip(&mut results) {
-            let sample = client::run(child, shape, window, &mut results.latency);
-            results.samples.push(sample.expect("the server answers"));
-        }
-    }
-    results
-}
-
-fn tabulate(shape: Shape, results: &[Results]) {
-    let ratio = |index: usize| {
-        let rustlet = CONTENDERS[index].rustlet();
-        let pairs = results[rustlet].samples.iter().zip(&results[index].samples);
-        let ratios = pairs
-            .map(|(rustlet, other)| rustlet.cpu_nanos_a_request() / other.cpu_nanos_a_request());
-        median(ratios.collect())
-    };
-    let mut table = Table::new();
-    let Shape {
-        connections,
-        pipeline,
-    } = shape;
-    table.load_preset(presets::ASCII_MARKDOWN).set_header([
-        format!("{connections} connections, {pipeline} in flight each"),
-        "CPU ns a request".into(),
-        "rustlet's / this".into(),
-        "requests a second".into(),
-        "busy %".into(),
-        "p50 µs".into(),
-        "p99 µs".into(),
-        "p99.9 µs".into(),
-    ]);
-    for (index, contender) in CONTENDERS.iter().enumerate() {
-        let Results { samples, latency } = &results[index];
-        let middle = |of: fn(&Sample) -> f64| median(samples.iter().map(of).collect());
-        let missed = if ratio(index) > 1.0 { " MISSED" } else { "" };
-        table.add_row([
-            contender.name.into(),
-            format!("{:.0}", middle(Sample::cpu_nanos_a_request)),
-            format!("{:.2}{missed}", ratio(index)),
-            format!("{:.0}", middle(Sample::requests_a_second)),
-            format!("{:.0}", 100.0 * middle(Sample::busy)),
-            format!("{:.0}", latency.micros(0.5)),
-            format!("{:.0}", latency.micros(0.99)),
-            format!("{:.0}", latency.micros(0.999)),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}\n");
-}
+const CONTEST: Contest = Contest {
+    contenders: &[
+        contender(1, ONE, ONE, servers::rustlet_one),
+        contender(1, "tokio, current thread", ONE, servers::tokio_one),
+        contender(1, ONE_TIMED, ONE_TIMED, servers::rustlet_one_timed),
+        contender(
+            1,
+            "tokio, current thread, timeouts",
+            ONE_TIMED,
+            servers::tokio_one_timed,
+        ),
+        contender(2, TWO, TWO, servers::rustlet_two),
+        contender(2, "tokio, two workers", TWO, servers::tokio_two),
+        contender(2, "may, two workers", TWO, servers::may_two),
+        contender(2, TWO_TIMED, TWO_TIMED, servers::rustlet_two_timed),
+        contender(
+            2,
+            "tokio, two workers, timeouts",
+            TWO_TIMED,
+            servers::tokio_two_timed,
+        ),
+    ],
+    protocol: Protocol {
+        request: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n",
+        end: b"Hello, World!\n",
+    },
+    shapes: [
+        &[
+            Shape::closed(50),
+            Shape::closed(1_000),
+            Shape::in_flight(50, 16),
+        ],
+        &[
+            Shape::closed(50),
+            Shape::closed(1_000),
+            Shape::in_flight(50, 16),
+            Shape::at_rate(50, 20_000),
+            Shape::at_rate(50, 40_000),
+            Shape::at_rate(1_000, 40_000),
+        ],
+    ],
+};
 
 fn main() {
-    if let Some(name) = arguments::value::<String>(child::SERVE) {
-        let mut contenders = CONTENDERS.iter();
-        let contender = contenders.find(|contender| contender.name == name);
-        child::serve(contender.expect("the parent knows the names"));
-        return;
-    }
-    let smoke = arguments::is_smoke_test();
-    let window = Duration::from_millis(if smoke { 20 } else { 200 });
-    let rounds = arguments::value("--rounds").unwrap_or(if smoke { 1 } else { 25 });
-    let pipeline = arguments::value("--pipeline");
-    let shapes = match arguments::value("--connections") {
-        Some(connections) => vec![(connections, pipeline.unwrap_or(1))],
-        None if smoke => vec![(5, 2)],
-        None => vec![(50, 1), (1_000, 1), (50, 16)],
-    };
-    child::raise_descriptor_limit();
-    child::pin_to(child::CLIENT_CORE);
-    for (connections, pipeline) in shapes {
-        let shape = Shape {
-            connections,
-            pipeline,
-        };
-        tabulate(shape, &measure(shape, rounds, window));
-    }
+    CONTEST.main();
 }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::BUFFER;
-use crate::child::Announce;
+use crate::load::child::Announce;
 
 const LISTENER: u64 = u64::MAX;
 const EVENTS: usize = 1024;

@@ -9,7 +9,7 @@
 use std::io::{Read, Write};
 
 use crate::BUFFER;
-use crate::child::Announce;
+use crate::load::child::Announce;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 

@@ -1,22 +1,25 @@
 //! The same server in the natural style of rustlet, tokio and may.
 //!
-//! All run [`Exchange`]: read what there is, answer all of it, write the answers at once. rustlet's is the loop of
-//! `examples/hello_http` with its timeouts; the others are the same three lines without. None of them is tuned, but for the
-//! number of threads.
+//! All run [`Exchange`]: read what there is, answer all of it, write the answers at once. rustlet's with timeouts is the loop of
+//! `examples/hello_http`, tokio's has the same limit for each wait; the others are the same lines without. None of them is tuned,
+//! but for the number of threads.
 #![allow(unsafe_code)] // may's spawn is unsafe; see there.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::child::Announce;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::http::connection::Service;
-use crate::http::exchange::{Exchange, Step};
+use crate::http::exchange::{Exchange, Step, Wait};
 use crate::http::limits::Limits;
 use crate::http::reply::{self, Reply};
 use crate::http::request::Request;
 use crate::http::roster::Roster;
 use crate::http::server;
+use crate::load::child::Announce;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -53,11 +56,38 @@ fn advance(exchange: &mut Exchange, limits: &Limits) -> Step<Infallible> {
     exchange.advance(limits, || false, hello)
 }
 
+/// The loop without timeouts, on all streams that look blocking.
+fn serve(mut stream: impl Read + Write, limits: &Limits) -> io::Result<()> {
+    let mut exchange = Exchange::new();
+    loop {
+        let step = advance(&mut exchange, limits);
+        if !exchange.output().is_empty() {
+            stream.write_all(exchange.output())?;
+            exchange.written();
+        }
+        match step {
+            Step::Again => {}
+            Step::Read(_) => match stream.read(exchange.room())? {
+                0 => return Ok(()),
+                received => exchange.received(received),
+            },
+            Step::Send(_) | Step::Close { .. } => return Ok(()),
+        }
+    }
+}
+
 fn rustlet(announce: Announce) -> io::Result<()> {
     let listener = rustlet::net::TcpListener::bind(ANY_PORT)?;
     announce(listener.local_addr()?);
-    let (roster, limits) = (Arc::<Roster>::default(), Arc::<Limits>::default());
-    server::run(&listener, &roster, &limits, || Hello)
+    let limits = Arc::<Limits>::default();
+    for stream in listener.incoming() {
+        let (stream, limits) = (stream?, limits.clone());
+        rustlet::spawn(move || {
+            stream.set_nodelay(true)?;
+            serve(stream, &limits)
+        });
+    }
+    Ok(())
 }
 
 pub(crate) fn rustlet_one(announce: Announce) {
@@ -69,9 +99,23 @@ pub(crate) fn rustlet_two(announce: Announce) {
     served.expect("two threads").expect("it serves for ever");
 }
 
-async fn tokio_serve(announce: Announce) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+fn rustlet_timed(announce: Announce) -> io::Result<()> {
+    let listener = rustlet::net::TcpListener::bind(ANY_PORT)?;
+    announce(listener.local_addr()?);
+    let (roster, limits) = (Arc::<Roster>::default(), Arc::<Limits>::default());
+    server::run(&listener, &roster, &limits, || Hello)
+}
 
+pub(crate) fn rustlet_one_timed(announce: Announce) {
+    rustlet_timed(announce).expect("it serves for ever");
+}
+
+pub(crate) fn rustlet_two_timed(announce: Announce) {
+    let served = server::on_workers(2, move || rustlet_timed(announce));
+    served.expect("two threads").expect("it serves for ever");
+}
+
+async fn tokio_serve(announce: Announce, timed: bool) {
     let listener = tokio::net::TcpListener::bind(ANY_PORT)
         .await
         .expect("a port");
@@ -86,16 +130,24 @@ async fn tokio_serve(announce: Announce) {
             loop {
                 let step = advance(&mut exchange, &limits);
                 if !exchange.output().is_empty() {
-                    stream.write_all(exchange.output()).await?;
+                    let writing = stream.write_all(exchange.output());
+                    within(timed.then_some(limits.write_time), writing).await?;
                     exchange.written();
                 }
-                match step {
-                    Step::Again => {}
-                    Step::Read(_) => match stream.read(exchange.room()).await? {
-                        0 => break,
-                        received => exchange.received(received),
-                    },
+                let wait = match step {
+                    Step::Again => continue,
+                    Step::Read(wait) => wait,
                     Step::Send(_) | Step::Close { .. } => break,
+                };
+                let limit = match wait {
+                    Wait::Idle => limits.idle,
+                    Wait::Head => limits.head_time,
+                    Wait::Body => limits.body_time,
+                };
+                let reading = stream.read(exchange.room());
+                match within(timed.then_some(limit), reading).await? {
+                    0 => break,
+                    received => exchange.received(received),
                 }
             }
             io::Result::Ok(())
@@ -103,23 +155,46 @@ async fn tokio_serve(announce: Announce) {
     }
 }
 
-pub(crate) fn tokio_current(announce: Announce) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .expect("a runtime")
-        .block_on(tokio_serve(announce));
+/// Waits, with a limit as tokio's users set one, or without.
+async fn within<T>(
+    limit: Option<Duration>,
+    wait: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, wait).await?,
+        None => wait.await,
+    }
+}
+
+fn on_one_thread(server: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().expect("a runtime");
+    runtime.block_on(server);
+}
+
+fn on_two_workers(server: impl Future<Output = ()> + Send + 'static) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let builder = builder.worker_threads(2).enable_all();
+    let runtime = builder.build().expect("a runtime");
+    // On a worker, as a server's main loop that is told to be fast.
+    let server = runtime.spawn(server);
+    runtime.block_on(server).expect("it serves for ever");
+}
+
+pub(crate) fn tokio_one(announce: Announce) {
+    on_one_thread(tokio_serve(announce, false));
 }
 
 pub(crate) fn tokio_two(announce: Announce) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_io()
-        .build()
-        .expect("a runtime");
-    // On a worker, as a server's main loop that is told to be fast.
-    let server = runtime.spawn(tokio_serve(announce));
-    runtime.block_on(server).expect("it serves for ever");
+    on_two_workers(tokio_serve(announce, false));
+}
+
+pub(crate) fn tokio_one_timed(announce: Announce) {
+    on_one_thread(tokio_serve(announce, true));
+}
+
+pub(crate) fn tokio_two_timed(announce: Announce) {
+    on_two_workers(tokio_serve(announce, true));
 }
 
 pub(crate) fn may_two(announce: Announce) {
@@ -137,7 +212,8 @@ pub(crate) fn may_two(announce: Announce) {
             // stack: the only thread-local, the date's, is read in a function that does not suspend and is not inlined.
             unsafe {
                 may::coroutine::spawn(move || {
-                    let _ = may_serve(stream, &limits);
+                    stream.set_nodelay(true)?;
+                    serve(stream, &limits)
                 })
             };
         }
@@ -145,24 +221,4 @@ pub(crate) fn may_two(announce: Announce) {
     // SAFETY: as above, with a listener.
     let acceptor = unsafe { may::coroutine::spawn(accept) };
     acceptor.join().expect("it accepts for ever");
-}
-
-fn may_serve(mut stream: may::net::TcpStream, limits: &Limits) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut exchange = Exchange::new();
-    loop {
-        let step = advance(&mut exchange, limits);
-        if !exchange.output().is_empty() {
-            stream.write_all(exchange.output())?;
-            exchange.written();
-        }
-        match step {
-            Step::Again => {}
-            Step::Read(_) => match stream.read(exchange.room())? {
-                0 => return Ok(()),
-                received => exchange.received(received),
-            },
-            Step::Send(_) | Step::Close { .. } => return Ok(()),
-        }
-    }
 }

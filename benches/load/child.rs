@@ -12,12 +12,12 @@ use rustix::process::{
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::Contender;
+use super::contest::Contender;
 use crate::support::{arguments, policy};
 
 /// The argument that makes this program a server.
 pub(crate) const SERVE: &str = "--serve";
-pub(crate) const SERVER_CORE: usize = 0;
+const SERVER_CORE: usize = 0;
 pub(crate) const CLIENT_CORE: usize = 1;
 
 /// Tells the parent where a server listens.
@@ -28,14 +28,15 @@ pub(crate) type Announce = fn(SocketAddr);
 pub(crate) struct Child {
     process: process::Child,
     pub(crate) addr: SocketAddr,
+    pub(crate) threads: usize,
 }
 
 impl Child {
-    /// Starts the server called `name`, and waits until it listens.
-    pub(crate) fn start(name: &str) -> Child {
+    /// Starts a server, and waits until it listens.
+    pub(crate) fn start(contender: &Contender) -> Child {
         let program = std::env::current_exe().expect("the path of this program");
         let mut process = Command::new(program)
-            .args([SERVE, name])
+            .args([SERVE, contender.name])
             .args(arguments::has(policy::BATCH).then_some(policy::BATCH))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -47,7 +48,11 @@ impl Child {
             .read_line(&mut line)
             .expect("the server says where it listens");
         let addr = line.trim().parse().expect("an address");
-        Child { process, addr }
+        Child {
+            process,
+            addr,
+            threads: contender.threads,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -67,10 +72,11 @@ pub(crate) fn serve(contender: &Contender) {
     // A parent that dies does not drop its children.
     set_parent_process_death_signal(Some(Signal::KILL)).expect("a signal of one's own");
     raise_descriptor_limit();
+    // Before any runtime starts a thread: threads inherit it.
     match contender.threads {
         1 => pin_to(SERVER_CORE),
         _ => {
-            unpin(); // the parent was pinned, and that is inherited
+            unpin(); // the parent was pinned, and that is inherited too
             policy::be_batch_if_asked();
         }
     }
