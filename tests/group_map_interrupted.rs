@@ -159,6 +159,10 @@ fn a_deadlock_is_reported_when_its_jobs_have_ended() {
         let output = command.output().expect("it never returns from the map");
         let text = String::from_utf8(output.stderr).unwrap();
         let (jobs, report) = text.split_at(text.find("deadlock: this code").expect(&text));
+        assert!(
+            jobs.ends_with("waiting for the greenlets of a pool's map: "),
+            "{text}"
+        );
         assert_eq!(jobs.matches("a job has ended").count(), 3, "{text}");
         assert!(!report.contains("a job has ended"), "{text}");
     }

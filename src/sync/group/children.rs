@@ -41,6 +41,9 @@ use crate::sys::short_lock::ShortLock;
 
 type Payload = Box<dyn Any + Send>;
 
+/// What this is to a user who reads of it.
+const FRAME: &str = "a scope";
+
 /// What a frame and its children share. The frame may be gone when a child's last lines, which touch this
 /// alone, run: hence counted.
 #[derive(Debug)]
@@ -164,7 +167,7 @@ impl Children {
         if trouble.is_some() || !matches!(ended, Ok(Some(_))) {
             self.cancel();
             if let Err(obstacle) = self.wait(Interrupts::Ignore) {
-                stuck(self.len(), &obstacle);
+                stuck(FRAME, self.len(), &obstacle);
             }
         }
         // No child is left: from here on this may unwind.
@@ -184,7 +187,7 @@ impl Children {
             (Ok(ended), None) => {
                 match trouble {
                     Some(Obstacle::Interrupted) => scoped::raise_pending(),
-                    Some(Obstacle::Deadlock(report)) => deadlocked(&report),
+                    Some(Obstacle::Deadlock(report)) => deadlocked(FRAME, &report),
                     _ => {}
                 }
                 ended.map_or(Body::Cancelled, Body::Returned)
@@ -267,20 +270,21 @@ pub(super) fn discard(payload: Payload) {
     }
 }
 
+/// `frame` is what waits, in the reports' words.
 #[cold]
-pub(super) fn deadlocked(report: &Deadlock) -> ! {
-    panic!("waiting for the greenlets of a scope: {report}")
+pub(super) fn deadlocked(frame: &str, report: &Deadlock) -> ! {
+    panic!("waiting for the greenlets of {frame}: {report}")
 }
 
 /// Returning would leave children with dangling borrows.
 #[cold]
-pub(super) fn stuck(children: usize, obstacle: &Obstacle) -> ! {
+pub(super) fn stuck(frame: &str, children: usize, obstacle: &Obstacle) -> ! {
     match obstacle {
         Obstacle::Deadlock(report) => {
-            eprintln!("rustlet: {children} killed greenlets of a scope never end: {report}");
+            eprintln!("rustlet: {children} killed greenlets of {frame} never end: {report}");
         }
         _ => eprintln!(
-            "rustlet: a scope was left while the thread unwinds from a panic, with {children} \
+            "rustlet: {frame} was left while the thread unwinds from a panic, with {children} \
              greenlets that could not be waited for"
         ),
     }

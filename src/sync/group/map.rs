@@ -20,6 +20,9 @@ use crate::scheduler::park::Obstacle;
 use crate::scheduler::scoped::{self, Interrupts};
 use crate::scheduler::{Greenlet, JoinError, interrupt};
 
+/// What this is to a user who reads of it.
+const FRAME: &str = "a pool's map";
+
 impl Pool {
     /// Runs `f` on each item, in a greenlet of the pool each, and returns the values in the order of the items.
     ///
@@ -132,7 +135,7 @@ where
                 mem::forget(bomb);
                 match obstacle {
                     Obstacle::Interrupted => scoped::raise_pending(),
-                    Obstacle::Deadlock(report) => deadlocked(&report),
+                    Obstacle::Deadlock(report) => deadlocked(FRAME, &report),
                     Obstacle::Unwinding => unreachable!("then the jobs could not be waited for"),
                 }
                 unreachable!("what is pending stays so until it is raised")
@@ -151,7 +154,7 @@ fn kill_and_see_out<R>(jobs: &[Greenlet<R>]) {
     for job in jobs.iter().rev() {
         if let Err(obstacle) = scoped::wait_for_end(job.task(), Interrupts::Ignore) {
             let left = jobs.iter().filter(|job| !job.is_finished());
-            stuck(left.count(), &obstacle);
+            stuck(FRAME, left.count(), &obstacle);
         }
     }
 }
