@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Timer, Write};
 
-use super::traits::{PollRead, PollWrite, for_each_type};
+use super::traits::{PollRead, PollWrite, implement};
 use crate::io::block_on::block_on;
 use crate::timer::Sleep;
 
@@ -71,63 +71,11 @@ fn read<R: PollRead>(
     Poll::Ready(Ok(()))
 }
 
-macro_rules! implement {
-    ([$($generics:tt)*] $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
-        implement!(@ [$($generics)*] $type, $type, [$($read)*], [$($write)*]);
-        implement!(@ [$($generics)*] &$type, $type, [$($read)*], [$($write)*]);
-    };
-    (@ [$($generics:tt)*] $for:ty, $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
-        impl<$($generics)*> Read for $for
-        where
-            $($read)*
-        {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: ReadBufCursor<'_>,
-            ) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                read(this, cx, buf)
-            }
-        }
+implement! {
+    Read(ReadBufCursor<'_>) -> (): read;
+    Write, poll_shutdown;
 
-        impl<$($generics)*> Write for $for
-        where
-            $($write)*
-        {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                let this: &$type = &self;
-                PollWrite::poll_write(this, cx, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this: &$type = &self;
-                PollWrite::poll_write_vectored(this, cx, bufs)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                PollWrite::poll_flush(this, cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                PollWrite::poll_shutdown(this, cx)
-            }
-        }
-    };
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
 }
-
-for_each_type!(implement);

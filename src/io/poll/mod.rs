@@ -11,7 +11,7 @@
 //! A socket reads into memory that nobody has written yet; an [`Io`](super::Io) asks a type of somebody else's to read, which must not be shown
 //! such memory.
 //!
-//! A further type has these traits when it implements `Socket` and is named in `for_each_type`. Time limits that were set on a
+//! A further type has these traits when it implements `Socket` and is named in `implement`. Time limits that were set on a
 //! socket are for those who block; futures have [`crate::Sleep`].
 //!
 //! Nothing here suspends.

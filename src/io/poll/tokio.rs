@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::traits::{PollRead, PollWrite, for_each_type};
+use super::traits::{PollRead, PollWrite, implement};
 
 fn read<R: PollRead>(
     reader: &R,
@@ -23,63 +23,11 @@ fn read<R: PollRead>(
     Poll::Ready(Ok(()))
 }
 
-macro_rules! implement {
-    ([$($generics:tt)*] $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
-        implement!(@ [$($generics)*] $type, $type, [$($read)*], [$($write)*]);
-        implement!(@ [$($generics)*] &$type, $type, [$($read)*], [$($write)*]);
-    };
-    (@ [$($generics:tt)*] $for:ty, $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
-        impl<$($generics)*> AsyncRead for $for
-        where
-            $($read)*
-        {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                read(this, cx, buf)
-            }
-        }
+implement! {
+    AsyncRead(&mut ReadBuf<'_>) -> (): read;
+    AsyncWrite, poll_shutdown;
 
-        impl<$($generics)*> AsyncWrite for $for
-        where
-            $($write)*
-        {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                let this: &$type = &self;
-                PollWrite::poll_write(this, cx, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this: &$type = &self;
-                PollWrite::poll_write_vectored(this, cx, bufs)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                PollWrite::poll_flush(this, cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                let this: &$type = &self;
-                PollWrite::poll_shutdown(this, cx)
-            }
-        }
-    };
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
 }
-
-for_each_type!(implement);

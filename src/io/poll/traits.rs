@@ -193,13 +193,73 @@ where
     }
 }
 
-/// Calls a macro with the generics, the name, and the bounds for reading and for writing, of each type that has the
-/// traits.
-macro_rules! for_each_type {
-    ($implement:ident) => {
-        $implement!([] crate::io::net::TcpStream, [], []);
-        $implement!([] crate::io::net::UnixStream, [], []);
-        $implement!(
+/// Implements an async world's traits for each type, and for shared references to it. To be said: the trait to read, its
+/// buffer and what it answers, and the function that does it; the trait to write, what it calls the end of output, and what else is
+/// in it.
+macro_rules! implement {
+    (@for $world:tt [$($generics:tt)*] $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
+        implement!(@one $world [$($generics)*] $type, $type, [$($read)*], [$($write)*]);
+        implement!(@one $world [$($generics)*] &$type, $type, [$($read)*], [$($write)*]);
+    };
+    (@one {
+        $Read:ident($buffer:ty) -> $answer:ty: $receive:expr;
+        $Write:ident, $shutdown:ident;
+        $($also:tt)*
+    } [$($generics:tt)*] $for:ty, $type:ty, [$($read:tt)*], [$($write:tt)*]) => {
+        impl<$($generics)*> $Read for $for
+        where
+            $($read)*
+        {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: $buffer,
+            ) -> Poll<io::Result<$answer>> {
+                let this: &$type = &self;
+                $receive(this, cx, buf)
+            }
+        }
+
+        impl<$($generics)*> $Write for $for
+        where
+            $($write)*
+        {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                let this: &$type = &self;
+                PollWrite::poll_write(this, cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let this: &$type = &self;
+                PollWrite::poll_write_vectored(this, cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let this: &$type = &self;
+                PollWrite::poll_flush(this, cx)
+            }
+
+            fn $shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let this: &$type = &self;
+                PollWrite::poll_shutdown(this, cx)
+            }
+
+            $($also)*
+        }
+    };
+    ($($world:tt)*) => {
+        implement!(@for { $($world)* } [] crate::io::net::TcpStream, [], []);
+        implement!(@for { $($world)* } [] crate::io::net::UnixStream, [], []);
+        implement!(
+            @for { $($world)* }
             [T: std::os::fd::AsFd]
             crate::io::wrapper::Io<T>,
             [for<'a> &'a T: std::io::Read],
@@ -207,4 +267,4 @@ macro_rules! for_each_type {
         );
     };
 }
-pub(super) use for_each_type;
+pub(super) use implement;
