@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::net::sockopt;
 use rustlet::net::TcpStream;
 use rustlet::{spawn, yield_now};
+use support::pattern::{receive, send};
 
 /// Send buffers of a few kilobytes, so that nothing large goes through at once. (Narrow receive
 /// buffers, too, would leave TCP a window so small that it waits for its own timers.)
@@ -18,44 +19,6 @@ fn narrow_pair() -> (TcpStream, TcpStream) {
         sockopt::set_socket_send_buffer_size(stream, 4096).unwrap();
     }
     (a, b)
-}
-
-/// A stream of bytes in which each place differs from its neighbourhood.
-#[derive(Clone)]
-struct Pattern(u64);
-
-impl Pattern {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            self.0 = self
-                .0
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            *byte = (self.0 >> 56) as u8;
-        }
-    }
-}
-
-fn send(mut stream: &TcpStream, seed: u64, total: usize, step: usize) {
-    let (mut pattern, mut block, mut left) = (Pattern(seed), vec![0; step], total);
-    while left > 0 {
-        let len = step.min(left);
-        pattern.fill(&mut block[..len]);
-        stream.write_all(&block[..len]).unwrap();
-        left -= len;
-    }
-}
-
-fn receive(mut stream: &TcpStream, seed: u64, total: usize, step: usize) {
-    let (mut pattern, mut block, mut expected) = (Pattern(seed), vec![0; step], vec![0; step]);
-    let mut got = 0;
-    while got < total {
-        let read = stream.read(&mut block[..step.min(total - got)]).unwrap();
-        assert!(read > 0, "the end after {got} of {total} bytes");
-        pattern.fill(&mut expected[..read]);
-        assert!(block[..read] == expected[..read], "wrong bytes after {got}");
-        got += read;
-    }
 }
 
 #[test]
@@ -73,8 +36,8 @@ fn both_ways_at_once() {
     ]
     .map(|(stream, sends, seed, step)| {
         spawn(move || match sends {
-            true => send(&stream, seed, total, step),
-            false => receive(&stream, seed, total, step),
+            true => send(&*stream, seed, total, step),
+            false => receive(&*stream, seed, total, step),
         })
     });
     for greenlet in greenlets {
@@ -138,11 +101,11 @@ fn with_a_plain_thread_at_the_other_end() {
     let sender = {
         let ours = ours.clone();
         spawn(move || {
-            send(&ours, 5, total, 5_000);
+            send(&*ours, 5, total, 5_000);
             ours.shutdown(std::net::Shutdown::Write).unwrap();
         })
     };
-    receive(&ours, 5, total, 3_000);
+    receive(&*ours, 5, total, 3_000);
     assert_eq!((&*ours).read(&mut [0]).unwrap(), 0);
     sender.join().unwrap();
     assert_eq!(peer.join().unwrap(), total as u64);

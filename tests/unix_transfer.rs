@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::net::sockopt;
 use rustlet::net::UnixStream;
 use rustlet::{spawn, yield_now};
+use support::pattern::{receive, send};
 
 fn narrow_pair() -> (UnixStream, UnixStream) {
     let (a, b) = UnixStream::pair().unwrap();
@@ -17,43 +18,6 @@ fn narrow_pair() -> (UnixStream, UnixStream) {
         sockopt::set_socket_send_buffer_size(stream, 4096).unwrap();
     }
     (a, b)
-}
-
-/// A stream of bytes in which each place differs from its neighbourhood.
-struct Pattern(u64);
-
-impl Pattern {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            self.0 = self
-                .0
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            *byte = (self.0 >> 56) as u8;
-        }
-    }
-}
-
-fn send(mut stream: &UnixStream, seed: u64, total: usize, step: usize) {
-    let (mut pattern, mut block, mut left) = (Pattern(seed), vec![0; step], total);
-    while left > 0 {
-        let len = step.min(left);
-        pattern.fill(&mut block[..len]);
-        stream.write_all(&block[..len]).unwrap();
-        left -= len;
-    }
-}
-
-fn receive(mut stream: &UnixStream, seed: u64, total: usize, step: usize) {
-    let (mut pattern, mut block, mut expected) = (Pattern(seed), vec![0; step], vec![0; step]);
-    let mut got = 0;
-    while got < total {
-        let read = stream.read(&mut block[..step.min(total - got)]).unwrap();
-        assert!(read > 0, "the end after {got} of {total} bytes");
-        pattern.fill(&mut expected[..read]);
-        assert!(block[..read] == expected[..read], "wrong bytes after {got}");
-        got += read;
-    }
 }
 
 #[test]
@@ -71,8 +35,8 @@ fn both_ways_at_once() {
     ]
     .map(|(stream, sends, seed, step)| {
         spawn(move || match sends {
-            true => send(&stream, seed, total, step),
-            false => receive(&stream, seed, total, step),
+            true => send(&*stream, seed, total, step),
+            false => receive(&*stream, seed, total, step),
         })
     });
     for greenlet in greenlets {
@@ -89,8 +53,8 @@ fn one_thread_at_each_end() {
     // Each of two threads writes into one end and reads from the other: both ends are on both hubs.
     let threads = [(a.clone(), b.clone(), 1), (b, a, 2)].map(|(out, into, seed)| {
         std::thread::spawn(move || {
-            let writer = spawn(move || send(&out, seed, total, 5_000));
-            let reader = spawn(move || receive(&into, seed, total, 10_000));
+            let writer = spawn(move || send(&*out, seed, total, 5_000));
+            let reader = spawn(move || receive(&*into, seed, total, 10_000));
             writer.join().unwrap();
             reader.join().unwrap();
         })
@@ -194,11 +158,11 @@ fn a_plain_thread_at_the_other_end() {
     let sender = {
         let ours = ours.clone();
         spawn(move || {
-            send(&ours, 5, total, 5_000);
+            send(&*ours, 5, total, 5_000);
             ours.shutdown(std::net::Shutdown::Write).unwrap();
         })
     };
-    receive(&ours, 5, total, 3_000);
+    receive(&*ours, 5, total, 3_000);
     assert_eq!((&*ours).read(&mut [0]).unwrap(), 0);
     sender.join().unwrap();
     assert_eq!(peer.join().unwrap(), total);

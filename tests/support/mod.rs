@@ -6,7 +6,7 @@
 //!   ends a process (overflow, abort) and for what must be counted undisturbed.
 //! - [`seed`], [`proptest_config`]: one number that reproduces a random test.
 //! - [`vma_count`], [`address_space_bytes`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`threads_settle`], [`process_cpu_time`], [`thread_cpu_time`].
-//! - [`Counter`]: destructors that count; [`tcp_pair`], [`full_listener`]: loopback sockets.
+//! - [`pattern`]: bytes whose loss is seen. [`Counter`]: destructors that count; [`tcp_pair`], [`full_listener`]: loopback sockets.
 //!
 //! A test file says `mod support;` and takes what it needs. The environment it listens to:
 //!
@@ -25,6 +25,8 @@
 
 // Each test binary compiles this file for itself and uses a part of it.
 #![allow(dead_code)]
+
+pub(crate) mod pattern;
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
