@@ -82,6 +82,9 @@ impl Builder {
     /// No stack can be promised: the size is out of range, or address space, mappings or
     /// memory are exhausted. The text names the limit and the remedy. Nothing has
     /// been spawned then; greenlets that exist go on.
+    ///
+    /// On the workers of a runtime the stack is had when the greenlet starts. If there is none, joins say so, and what the closure has is
+    /// dropped as soon as the worker has a stack again to do that on.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<Greenlet<T>>
     where

@@ -37,7 +37,7 @@ pub(crate) unsafe fn spawn_borrowing<F, T>(f: F) -> io::Result<Greenlet<T>>
 where
     F: FnOnce() -> T,
 {
-    let task = hub::get().spawn(None, None, false, Location::caller(), f)?;
+    let task = hub::get().spawn_borrowing(Location::caller(), f)?;
     // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
     Ok(unsafe { Greenlet::new(task) })
 }
@@ -52,8 +52,9 @@ where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's promise.
-    let task =
-        unsafe { hub::get().spawn_anywhere_unchecked(None, None, false, Location::caller(), f)? };
+    let task = unsafe {
+        hub::get().spawn_anywhere_unchecked(None, None, false, true, Location::caller(), f)?
+    };
     // SAFETY: the one handle of a task made for `F: FnOnce() -> T`.
     Ok(unsafe { Greenlet::new(task) })
 }

@@ -15,7 +15,8 @@
 //!    finishing greenlet, if DETACHED was set before DONE. Both flags are set by read-modify-write, so
 //!    exactly one side sees the other's.
 //! 3. The closure is run, dropped or leaked by the hub's thread, never by whoever drops the last
-//!    reference: a closure of `spawn_local` need not be `Send`.
+//!    reference: a closure of `spawn_local` need not be `Send`. It is leaked if it did not run because its thread ended, or got
+//!    no stack and borrows.
 //! 4. `control` and the locals in the side box are touched by the hub's thread alone; before there is one, by the
 //!    spawner, and then by whoever takes the task out of a deque.
 //! 5. A task that any worker may start belongs to no hub until one [settles](Header::settle) it. Until then kills and
@@ -50,7 +51,7 @@ use super::link::{self, Link, LinkId};
 use super::report::NameAndPlace;
 use super::side::SideBox;
 use super::throw::THROWN;
-use super::typed::{Outcome, Stage, TaskCell, VTable};
+use super::typed::{Outcome, Stage, TaskCell, Unrun, VTable};
 use super::uncaught;
 use crate::stack::StackSize;
 
@@ -73,6 +74,8 @@ pub(super) const SPARED: u32 = 1 << 8;
 pub(super) const PLACED: u32 = 1 << 11;
 /// It may belong to another hub than that of the thread that spawned it.
 pub(super) const MOVED: u32 = 1 << 12;
+/// Its closure may borrow what is gone when it is done: not to be dropped then. Set at birth.
+const BORROWS: u32 = 1 << 13;
 /// How it ended, as an [`End`]; set with DONE.
 const END: u32 = 3 << END_SHIFT;
 const END_SHIFT: u32 = 9;
@@ -185,6 +188,8 @@ pub(super) struct Attributes {
     pub(super) shared: Option<&'static Shared>,
     pub(super) parent: u64,
     pub(super) spawned_at: &'static Location<'static>,
+    /// Its closure may borrow what is gone when it is done.
+    pub(super) borrows: bool,
 }
 
 impl TaskRef {
@@ -234,6 +239,11 @@ impl TaskRef {
                 Some(shared) => (PLACED, ptr::from_ref(shared).cast_mut()),
                 None => (MOVED, ptr::null_mut()),
             };
+            let state = if attributes.borrows {
+                state | BORROWS
+            } else {
+                state
+            };
             (&raw mut (*header).state).write(AtomicU32::new(state));
             (&raw mut (*header).size).write(attributes.size);
             (&raw mut (*header).measure).write(attributes.measure);
@@ -280,16 +290,18 @@ impl TaskRef {
         unsafe { (self.vtable.run)(self.0) }
     }
 
-    /// Ends the task without running it (or running it further).
+    /// Ends the task without running it (or running it further). Gives its closure if that did not run and may be dropped, which is
+    /// to be done on a stack of the hub's.
     ///
     /// # Safety
     /// Called on the hub's thread; the task is not DONE, and its code does not run and never will.
-    pub(super) unsafe fn fail(&self, failure: Failure) {
+    pub(super) unsafe fn fail(&self, failure: Failure) -> Option<Box<dyn Unrun>> {
         // SAFETY: the vtable fits the allocation; the rest is the caller's promise.
-        unsafe { (self.vtable.fail)(self.0, failure) }
+        let closure = unsafe { (self.vtable.fail)(self.0, failure) };
         if let Some(tell) = WHEN_LOST.get() {
             tell(self);
         }
+        closure
     }
 
     /// Takes the outcome, and gives up this reference; a failure comes with it, to be told of.
@@ -387,6 +399,10 @@ impl Header {
     }
 
     /// See [`SPARED`].
+    pub(super) fn borrows(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & BORROWS != 0
+    }
+
     pub(super) fn is_spared(&self) -> bool {
         self.state.load(Ordering::Relaxed) & SPARED != 0 && !self.is_started()
     }

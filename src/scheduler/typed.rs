@@ -25,7 +25,7 @@ pub(super) enum Stage<F, T> {
 #[derive(Debug)]
 pub(super) struct VTable {
     pub(super) run: unsafe fn(NonNull<Header>),
-    pub(super) fail: unsafe fn(NonNull<Header>, Failure),
+    pub(super) fail: unsafe fn(NonNull<Header>, Failure) -> Option<Box<dyn Unrun>>,
     pub(super) take: unsafe fn(NonNull<Header>, *mut ()) -> bool,
     pub(super) drop_outcome: unsafe fn(NonNull<Header>),
     pub(super) free: unsafe fn(NonNull<Header>),
@@ -104,8 +104,13 @@ where
     }
 }
 
-/// Ends a task from outside.
-unsafe fn fail<F, T>(task: NonNull<Header>, failure: Failure)
+/// A closure that will not run: there to be dropped.
+pub(super) trait Unrun {}
+
+impl<F> Unrun for F {}
+
+/// Ends a task from outside, and gives its closure if that is there and may be dropped later.
+unsafe fn fail<F, T>(task: NonNull<Header>, failure: Failure) -> Option<Box<dyn Unrun>>
 where
     F: FnOnce() -> T,
 {
@@ -113,14 +118,33 @@ where
     let stage = unsafe { task.cast::<TaskCell<F, T>>().as_ref() }
         .stage
         .get();
-    // SAFETY: as above. What was there may be a closure that never ran. It is leaked: this runs in the
-    // hub's loop, where a destructor of the user's could not block, and the process is out of
-    // memory or at the end of a thread.
-    unsafe {
+    // SAFETY: as above; the caller's reference keeps the task alive.
+    let header = unsafe { task.as_ref() };
+    let outlives_all = matches!(failure, Failure::NotStarted(_)) && !header.borrows();
+    // SAFETY: as above.
+    let (before, end) = unsafe {
         let end = failure.end();
-        mem::forget(mem::replace(&mut *stage, Stage::Finished(Err(failure))));
-        announce::<F, T>(task, end);
-    }
+        (
+            mem::replace(&mut *stage, Stage::Finished(Err(failure))),
+            end,
+        )
+    };
+    // Nothing is dropped here, in the hub's loop, where a destructor of the user's could not block.
+    let closure = match before {
+        Stage::Pending(f) if outlives_all => {
+            let closure: Box<dyn Unrun + '_> = Box::new(f);
+            // SAFETY: what does not borrow from a frame (`borrows`) is 'static, by the bounds of those who spawn it. Only the
+            // compiler cannot know.
+            Some(unsafe { mem::transmute::<Box<dyn Unrun + '_>, Box<dyn Unrun>>(closure) })
+        }
+        before => {
+            mem::forget(before);
+            None
+        }
+    };
+    // SAFETY: as above.
+    unsafe { announce::<F, T>(task, end) };
+    closure
 }
 
 /// The outcome is stored: tells those who wait, and drops it if nobody will ask.

@@ -6,8 +6,8 @@
 //! ```
 //! A greenlet is entered before it is spawned and leaves when its closure is dropped, be it at its end or
 //! because it was killed before it ran. In between it may begin, on another worker, before its spawner comes to note its
-//! handle. What it needs to begin (the connection, its slot) is its *cargo*, and lies here: the scheduler leaks the
-//! closures of greenlets that get no stack, and these must not take a client and a slot along.
+//! handle. What it needs to begin (the connection, its slot) is its *cargo*, and lies here: the scheduler keeps the
+//! closures of greenlets that get no stack until there is one, and these must not keep a client waiting and a slot taken.
 //!
 //! A plain data structure: [`super::membership`] has the protocol, [`super::shared`] the lock. What it returns is to be
 //! dropped without that lock.

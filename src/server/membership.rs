@@ -4,7 +4,7 @@
 //!                    spawned, but not begun                         running
 //!   enter ──spawn──► its cargo and a watch lie with the members ──begin──► it has its cargo ──► leave
 //!                      ├─ killed: its closure is dropped ───────────────────────────────────────►│
-//!                      └─ it got no stack, or its thread has ended: the closure is leaked,
+//!                      └─ it got no stack, or its thread has ended: the closure is kept, or leaked,
 //!                         and the watch wakes ──────────────────────────────────────► lost ─────►│
 //! ```
 //! On the server's own thread a greenlet begins after its spawner has noted its handle ([`Shared::sent`]); on another
@@ -154,7 +154,7 @@ impl<E: Endpoint> Shared<E> {
         cargo
     }
 
-    /// A member has ended without having begun, and its closure was leaked.
+    /// A member has ended without having begun, and its closure is kept or was leaked.
     fn lost(&self, key: Key) {
         let watch = {
             let mut state = self.state();

@@ -30,6 +30,7 @@ impl Hub {
         self.start_spared(|task| self.abandon(task));
         self.abandon_all();
         self.withdraw();
+        self.leak_kept();
         // Handles to the thread's own code may outlive it.
         self.main.task.state.fetch_or(DONE, Ordering::AcqRel);
         self.main.task.control.set(ptr::null());
@@ -37,6 +38,7 @@ impl Hub {
 
     fn kill_all(&self) {
         for _ in 0..LAST_ROUNDS {
+            self.drop_kept_at_once();
             if self.counters.live.get() == 0 {
                 break;
             }
@@ -74,7 +76,8 @@ impl Hub {
             self.refused.set(self.refused.get() + 1);
             task.control.set(ptr::null());
             // SAFETY: the hub never resumes it again.
-            unsafe { task.fail(Failure::Abandoned) };
+            let closure = unsafe { task.fail(Failure::Abandoned) };
+            debug_assert!(closure.is_none(), "there is no stack to drop it on");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::Hub;
 use super::turn::Frame;
 use crate::scheduler::park::{self, WaitReason};
 use crate::scheduler::queue::Work;
-use crate::scheduler::task::{ARRIVING, DETACHED, IN_INBOX, KILLED, MOVED, TaskRef};
+use crate::scheduler::task::{ARRIVING, Attributes, DETACHED, IN_INBOX, KILLED, MOVED, TaskRef};
 use crate::scheduler::workers::{self, Found, Fresh, Kind, Place, Team, Worker};
 use crate::stack::StackSize;
 
@@ -61,9 +61,11 @@ impl Hub {
         T: Send,
     {
         // SAFETY: by the bounds.
-        unsafe { self.spawn_anywhere_unchecked(name, size, measure, spawned_at, f) }
+        unsafe { self.spawn_anywhere_unchecked(name, size, measure, false, spawned_at, f) }
     }
 
+    /// `borrows`: the closure may borrow what is gone when the greenlet is done.
+    ///
     /// # Safety
     /// `f` and its value are Send.
     #[inline(always)]
@@ -72,6 +74,7 @@ impl Hub {
         name: Option<Box<str>>,
         size: Option<StackSize>,
         measure: bool,
+        borrows: bool,
         spawned_at: &'static Location<'static>,
         f: F,
     ) -> io::Result<TaskRef>
@@ -81,7 +84,10 @@ impl Hub {
         let size = size.unwrap_or(self.size.get());
         match self.worker() {
             Some(worker) if worker.team.workers() > 1 => {
-                let attributes = self.attributes(name, size, measure, None, spawned_at);
+                let attributes = Attributes {
+                    borrows,
+                    ..self.attributes(name, size, measure, None, spawned_at)
+                };
                 let (task, queued) = TaskRef::new(&self.cells, attributes, f);
                 self.bequeath(&task);
                 self.note_spawn(&task);
@@ -89,7 +95,11 @@ impl Hub {
                 worker.push(unsafe { Fresh::greenlet(TaskRef::from_raw(queued)) });
                 Ok(task)
             }
-            _ => self.spawn(name, Some(size), measure, spawned_at, f),
+            _ => {
+                let (task, queued) = self.new_task(name, size, measure, borrows, spawned_at, f)?;
+                self.push(Work::Start(queued));
+                Ok(task)
+            }
         }
     }
 

@@ -30,6 +30,7 @@ impl Hub {
         if !self.shared.is_empty() {
             self.empty_inbox();
         }
+        self.drop_kept();
         let mut fresh = 0;
         if let Some(worker) = self.worker() {
             self.look_outside(worker);
@@ -97,9 +98,10 @@ impl Hub {
     /// How long there is nothing to do, unless something comes; `None` if nothing ever can.
     fn next_wait(&self) -> Option<Wait> {
         let wait = match self.alarms.get().and_then(|alarms| alarms.next()) {
-            Some(deadline) => Wait::Until(deadline),
-            None => self.wait_without_timers()?,
+            Some(deadline) => Some(Wait::Until(deadline)),
+            None => self.wait_without_timers(),
         };
+        let wait = self.until_next_try(wait)?;
         Some(self.not_beyond_the_next_look(wait))
     }
 

@@ -28,6 +28,7 @@
 //! | [`idle`] | between turns: inbox, timers, descriptors, sleeping |
 //! | [`fresh`] | what a worker does besides: starting and stealing what is fresh |
 //! | [`look`] | who waits for whom: deadlocks |
+//! | [`unrun`] | closures of greenlets that got no stack |
 //! | [`end`] | the end of the thread |
 #![allow(unsafe_code)] // Resumes coroutines and hands out references to a thread's hub.
 
@@ -37,6 +38,7 @@ mod idle;
 mod look;
 mod spawn;
 mod turn;
+mod unrun;
 
 use core::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use core::ptr::{self, NonNull};
@@ -111,6 +113,7 @@ pub(crate) struct Hub {
     pub(super) watch: Watch,
     /// Greenlets that start later, with the alarms that will start them.
     delayed: RefCell<HashMap<u64, (TaskRef, u64)>>,
+    unrun: unrun::Closures,
     alarms: OnceCell<Rc<dyn Alarms>>,
     poller: OnceCell<Rc<dyn Poller>>,
     next_id: Cell<u64>,
@@ -221,6 +224,7 @@ fn make() -> &'static Hub {
         shared: Some(shared),
         parent: 0,
         spawned_at: core::panic::Location::caller(),
+        borrows: false,
     });
     let hub: &'static Hub = Box::leak(Box::new(Hub {
         queue: UnsafeCell::new(RunQueue::new()),
@@ -244,6 +248,7 @@ fn make() -> &'static Hub {
         externals: Cell::new(0),
         watch: Watch::default(),
         delayed: RefCell::default(),
+        unrun: unrun::Closures::default(),
         alarms: OnceCell::new(),
         poller: OnceCell::new(),
         next_id: Cell::new(0),

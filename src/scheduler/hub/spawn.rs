@@ -39,7 +39,21 @@ impl Hub {
         F: FnOnce() -> T,
     {
         let size = size.unwrap_or(self.size.get());
-        let (task, queued) = self.new_task(name, size, measure, spawned_at, f)?;
+        let (task, queued) = self.new_task(name, size, measure, false, spawned_at, f)?;
+        self.push(Work::Start(queued));
+        Ok(task)
+    }
+
+    /// As [`Hub::spawn`], for a closure that may borrow what is gone when the greenlet is done.
+    pub(in crate::scheduler) fn spawn_borrowing<F, T>(
+        &self,
+        spawned_at: &'static Location<'static>,
+        f: F,
+    ) -> io::Result<TaskRef>
+    where
+        F: FnOnce() -> T,
+    {
+        let (task, queued) = self.new_task(None, self.size.get(), false, true, spawned_at, f)?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -55,7 +69,7 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(None, self.size.get(), false, spawned_at, f)?;
+        let (task, queued) = self.new_task(None, self.size.get(), false, false, spawned_at, f)?;
         // SAFETY: the second reference of `new`, kept in the table instead of the queue.
         let delayed = unsafe { TaskRef::from_raw(queued) };
         let alarm = arm(task.id);
@@ -107,6 +121,7 @@ impl Hub {
             shared: Some(shared),
             parent: ended.id,
             spawned_at,
+            borrows: false,
         };
         // A thread's own code, number 0, is done when its hub ends. Of one that was moved its number says nothing; should another
         // hub have followed there, that one serves as well.
@@ -162,14 +177,17 @@ impl Hub {
         tracing::error!(target: "rustlet", id = task.id, %error, "no stack");
         self.note_end();
         // SAFETY: it is Pending, on its hub's thread.
-        unsafe { task.fail(Failure::NotStarted(error)) };
+        if let Some(closure) = unsafe { task.fail(Failure::NotStarted(error)) } {
+            self.keep_unrun(task, closure);
+        }
     }
 
-    fn new_task<F, T>(
+    pub(super) fn new_task<F, T>(
         &self,
         name: Option<Box<str>>,
         size: StackSize,
         measure: bool,
+        borrows: bool,
         spawned_at: &'static Location<'static>,
         f: F,
     ) -> io::Result<(TaskRef, NonNull<Header>)>
@@ -177,7 +195,10 @@ impl Hub {
         F: FnOnce() -> T,
     {
         self.pool.promise(size)?;
-        let attributes = self.attributes(name, size, measure, Some(self.shared), spawned_at);
+        let attributes = Attributes {
+            borrows,
+            ..self.attributes(name, size, measure, Some(self.shared), spawned_at)
+        };
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
         self.bequeath(&task);
         self.note_spawn(&task);
@@ -202,6 +223,7 @@ impl Hub {
             shared,
             parent: self.current().task.id,
             spawned_at,
+            borrows: false,
         }
     }
 

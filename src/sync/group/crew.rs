@@ -14,7 +14,7 @@
 //! # Not chosen
 //! Registering with the task's end instead. It is told of the end a little later, and it costs two more atomic
 //! operations and, for members that are joined too, an allocation: as much as the rest of a spawn. But it would be told
-//! also of greenlets that get no stack, or are abandoned at the end of their thread, whose closures are leaked and
+//! also of greenlets that get no stack, or are abandoned at the end of their thread, whose closures are kept for long or leaked, and
 //! their places with them. Such ends are rare, so all crews are asked then ([`lost`]).
 #![allow(unsafe_code)] // Links waiters, which are on the stack of the code that waits.
 

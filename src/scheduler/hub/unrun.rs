@@ -1,0 +1,129 @@
+//! Closures of greenlets that got no stack: dropped as soon as there is one.
+//!
+//! ```text
+//!   no stack ──► those who join are told ──► the closure is kept ──► between turns, each 10 ms
+//!                                               ▲                              │
+//!                                               └── no stack for it either ◄───┴──► a greenlet drops all that are kept
+//! ```
+//! A closure has what the greenlet was to work with: a connection, whose client waits. Its destructors are the program's and may block, so they
+//! need a stack, as those of a greenlet that was killed before it began. There may be none until another greenlet ends.
+//! Who joins does not wait for that: it may be the one whose end it takes.
+//!
+//! While closures are kept, a hub that has nothing to do looks every 100 ms whether there is memory again. At the end
+//! of the thread its greenlets end, and there are stacks; what is left even then is leaked.
+
+use core::cell::{Cell, RefCell};
+use core::mem;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+use super::Hub;
+use crate::scheduler::driver::Wait;
+use crate::scheduler::task::{SPARED, TaskRef};
+use crate::scheduler::typed::Unrun;
+use crate::sys::{clock, ticks};
+
+/// Milliseconds between two tries of a hub that has other things to do.
+const BETWEEN_TRIES: u64 = 10;
+/// How long an idle hub waits before it tries again.
+const RETRY: clock::Nanos = 100_000_000;
+
+#[derive(Default)]
+pub(super) struct Closures {
+    kept: RefCell<Vec<Box<dyn Unrun>>>,
+    /// There are some, and no greenlet that drops them.
+    waiting: Cell<bool>,
+    /// The number of the greenlet that drops them; 0 if there is none.
+    dropper: Cell<u64>,
+    /// When a stack was last asked for, in ticks.
+    asked: Cell<u64>,
+}
+
+impl core::fmt::Debug for Closures {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Closures")
+            .field("kept", &self.kept.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Keeps the closure of a greenlet that got no stack.
+    #[cold]
+    pub(super) fn keep_unrun(&self, task: &TaskRef, closure: Box<dyn Unrun>) {
+        self.unrun.waiting.set(true);
+        if task.id == self.unrun.dropper.get() {
+            self.unrun.dropper.set(0); // whose closure has nothing
+            return;
+        }
+        self.unrun.kept.borrow_mut().push(closure);
+    }
+
+    /// Between turns: has kept closures dropped, if there is a stack again.
+    #[inline]
+    pub(super) fn drop_kept(&self) {
+        if self.unrun.waiting.get() {
+            self.try_to_drop_kept();
+        }
+    }
+
+    #[cold]
+    fn try_to_drop_kept(&self) {
+        let now = ticks::now();
+        if now.wrapping_sub(self.unrun.asked.get()) >= BETWEEN_TRIES * ticks::one_millisecond() {
+            self.unrun.asked.set(now);
+            self.spawn_dropper();
+        }
+    }
+
+    fn spawn_dropper(&self) {
+        let name = Some("closures that got no stack".into());
+        if let Ok(task) = self.spawn(name, None, false, Location::caller(), drop_all) {
+            task.state.fetch_or(SPARED, Ordering::Relaxed);
+            self.unrun.dropper.set(task.id);
+            self.unrun.waiting.set(false);
+            task.detach();
+        }
+    }
+
+    /// A hub's wait, not longer than until the next try.
+    pub(super) fn until_next_try(&self, wait: Option<Wait>) -> Option<Wait> {
+        match self.unrun.waiting.get() {
+            false => wait,
+            true => Some(wait.unwrap_or(Wait::Forever).no_later(clock::now() + RETRY)),
+        }
+    }
+
+    /// At the end of the thread, when greenlets end and give back their stacks.
+    pub(super) fn drop_kept_at_once(&self) {
+        if self.unrun.waiting.get() {
+            self.spawn_dropper();
+        }
+    }
+
+    /// At the very end.
+    pub(super) fn leak_kept(&self) {
+        mem::forget(self.unrun.kept.take());
+    }
+}
+
+/// The greenlet that drops closures. Should one of them unwind, another greenlet does the rest.
+fn drop_all() {
+    struct End(&'static Hub);
+    impl Drop for End {
+        fn drop(&mut self) {
+            let unrun = &self.0.unrun;
+            unrun.dropper.set(0);
+            unrun.waiting.set(!unrun.kept.borrow().is_empty());
+        }
+    }
+    let hub = super::get();
+    let _end = End(hub);
+    loop {
+        let next = hub.unrun.kept.borrow_mut().pop();
+        match next {
+            Some(closure) => drop(closure),
+            None => return,
+        }
+    }
+}
