@@ -26,7 +26,7 @@ impl Drop for Guard {
 }
 
 /// Blocks when it is dropped.
-struct Slow(Guard);
+struct Slow(#[expect(dead_code, reason = "dropped after it")] Guard);
 
 impl Drop for Slow {
     fn drop(&mut self) {
