@@ -103,6 +103,11 @@ pub(crate) fn when_lost(f: fn(&TaskRef)) {
     super::task::when_lost(f);
 }
 
+/// Whether the running code drops what a greenlet that got no stack was to have. See `hub::unrun`.
+pub(crate) fn drops_unrun() -> bool {
+    hub::get().drops_unrun()
+}
+
 /// The running code.
 pub(crate) fn current_task() -> TaskRef {
     hub::current_control().task.clone()

@@ -25,7 +25,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::Endpoint;
 use super::members::{Key, Role};
 use super::shared::{Cargo, Phase, Shared, State};
-use crate::scheduler::{self, Greenlet, JoinError};
+use crate::scheduler::{self, Greenlet, JoinError, scoped};
 
 /// A greenlet's place among the members, which its closure owns.
 pub(super) struct Membership<E: Endpoint> {
@@ -35,7 +35,10 @@ pub(super) struct Membership<E: Endpoint> {
 
 impl<E: Endpoint> Drop for Membership<E> {
     fn drop(&mut self) {
-        self.shared.leave(self.key, None);
+        // Of one that got no stack the watch tells, with the reason.
+        if !scoped::drops_unrun() {
+            self.shared.leave(self.key, None);
+        }
     }
 }
 

@@ -86,6 +86,12 @@ impl Hub {
         }
     }
 
+    /// Whether the running greenlet drops closures.
+    pub(in crate::scheduler) fn drops_unrun(&self) -> bool {
+        let dropper = self.unrun.dropper.get();
+        dropper != 0 && self.current().task.id == dropper
+    }
+
     /// A hub's wait, not longer than until the next try.
     pub(super) fn until_next_try(&self, wait: Option<Wait>) -> Option<Wait> {
         match self.unrun.waiting.get() {
