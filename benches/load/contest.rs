@@ -104,7 +104,8 @@ fn tabulate(contenders: &[&Contender], shape: Shape, samples: &[Vec<Sample>]) ->
         let ratio = |of: fn(&Sample) -> f64, bound: Option<f64>| {
             let pairs = rustlets.iter().zip(here);
             let ratio = median(pairs.map(|(ours, this)| of(ours) / of(this)).collect());
-            let missed = bound.filter(|&bound| ratio > bound);
+            // Hundredths are more than can be told from noise.
+            let missed = bound.filter(|&bound| (ratio * 100.0).round() > (bound * 100.0).round());
             let missed = missed.map(|bound| format!(" MISSED {bound:.2}"));
             format!("{ratio:.2}{}", missed.unwrap_or_default())
         };
