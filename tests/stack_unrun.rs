@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustlet::sync::Event;
 use rustlet::{Builder, Greenlet, Runtime, park, scope, sleep};
 
 const WORKERS: usize = 2;
@@ -106,6 +107,41 @@ fn their_closures_are_dropped() {
         assert!(error.to_string().contains("got no stack"), "{error}");
     }
     wait_for(&dropped, 10);
+    setrlimit(Resource::As, before).unwrap();
+    runtime.shutdown(LONG).unwrap();
+}
+
+/// Waits for something when it is dropped.
+struct Blocked(Arc<Event>);
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
+
+#[test]
+fn one_that_blocks_does_not_hold_up_the_others() {
+    let _watchdog = support::watchdog();
+    let Some(runtime) = runtime("one_that_blocks_does_not_hold_up_the_others") else {
+        return;
+    };
+    let before = limit(GIB / 2);
+    let huge = |closure: Box<dyn FnOnce() + Send>| {
+        let builder = Builder::new().stack_size(GIB);
+        let huge = builder.spawn_on(&runtime.handle(), 0, closure).unwrap();
+        huge.join().unwrap_err();
+    };
+    let released = Arc::new(Event::new());
+    let blocked = Blocked(released.clone());
+    huge(Box::new(move || drop(blocked)));
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for count in 1..=3 {
+        let guard = Slow(Guard(dropped.clone()));
+        huge(Box::new(move || drop(guard)));
+        wait_for(&dropped, count);
+    }
+    released.set();
     setrlimit(Resource::As, before).unwrap();
     runtime.shutdown(LONG).unwrap();
 }

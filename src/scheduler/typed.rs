@@ -8,6 +8,7 @@ use core::cell::UnsafeCell;
 use core::mem;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
+use std::alloc::alloc;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::cells;
@@ -109,6 +110,25 @@ pub(super) trait Unrun {}
 
 impl<F> Unrun for F {}
 
+/// As `Box::new`; leaks what there is no memory for.
+fn boxed<F>(f: F) -> Option<Box<F>> {
+    let layout = Layout::new::<F>();
+    if layout.size() == 0 {
+        return Some(Box::new(f));
+    }
+    // SAFETY: the size is not zero.
+    let place = unsafe { alloc(layout) }.cast::<F>();
+    if place.is_null() {
+        mem::forget(f);
+        return None;
+    }
+    // SAFETY: memory for an `F`, of the allocator that a box gives it back to.
+    unsafe {
+        place.write(f);
+        Some(Box::from_raw(place))
+    }
+}
+
 /// Ends a task from outside, and gives its closure if that is there and may be dropped later.
 unsafe fn fail<F, T>(task: NonNull<Header>, failure: Failure) -> Option<Box<dyn Unrun>>
 where
@@ -132,10 +152,12 @@ where
     // Nothing is dropped here, in the hub's loop, where a destructor of the user's could not block.
     let closure = match before {
         Stage::Pending(f) if outlives_all => {
-            let closure: Box<dyn Unrun + '_> = Box::new(f);
-            // SAFETY: what does not borrow from a frame (`borrows`) is 'static, by the bounds of those who spawn it. Only the
-            // compiler cannot know.
-            Some(unsafe { mem::transmute::<Box<dyn Unrun + '_>, Box<dyn Unrun>>(closure) })
+            boxed(f).map(|f| {
+                let closure: Box<dyn Unrun + '_> = f;
+                // SAFETY: what does not borrow from a frame (`borrows`) is 'static, by the bounds of those who spawn it. Only the
+                // compiler cannot know.
+                unsafe { mem::transmute::<Box<dyn Unrun + '_>, Box<dyn Unrun>>(closure) }
+            })
         }
         before => {
             mem::forget(before);

@@ -31,10 +31,10 @@ const RETRY: clock::Nanos = 100_000_000;
 #[derive(Default)]
 pub(super) struct Closures {
     kept: RefCell<Vec<Box<dyn Unrun>>>,
-    /// There are some, and no greenlet that drops them.
+    /// There are some, and no greenlet is about to drop them.
     waiting: Cell<bool>,
-    /// The number of the greenlet that drops them; 0 if there is none.
-    dropper: Cell<u64>,
+    /// The numbers of the greenlets that drop them: one, unless it is held up.
+    droppers: RefCell<Vec<u64>>,
     /// When a stack was last asked for, in ticks.
     asked: Cell<u64>,
 }
@@ -47,16 +47,28 @@ impl core::fmt::Debug for Closures {
     }
 }
 
+impl Closures {
+    /// A greenlet has ended; whether it was one that drops closures.
+    fn no_longer_drops(&self, id: u64) -> bool {
+        let mut droppers = self.droppers.borrow_mut();
+        let place = droppers.iter().position(|&dropper| dropper == id);
+        place.map(|place| droppers.swap_remove(place)).is_some()
+    }
+}
+
 impl Hub {
     /// Keeps the closure of a greenlet that got no stack.
     #[cold]
     pub(super) fn keep_unrun(&self, task: &TaskRef, closure: Box<dyn Unrun>) {
         self.unrun.waiting.set(true);
-        if task.id == self.unrun.dropper.get() {
-            self.unrun.dropper.set(0); // whose closure has nothing
-            return;
+        if self.unrun.no_longer_drops(task.id) {
+            return; // whose closure has nothing
         }
-        self.unrun.kept.borrow_mut().push(closure);
+        let mut kept = self.unrun.kept.borrow_mut();
+        match kept.try_reserve(1) {
+            Ok(()) => kept.push(closure),
+            Err(_) => mem::forget(closure),
+        }
     }
 
     /// Between turns: has kept closures dropped, if there is a stack again.
@@ -80,7 +92,7 @@ impl Hub {
         let name = Some("closures that got no stack".into());
         if let Ok(task) = self.spawn(name, None, false, Location::caller(), drop_all) {
             task.state.fetch_or(SPARED, Ordering::Relaxed);
-            self.unrun.dropper.set(task.id);
+            self.unrun.droppers.borrow_mut().push(task.id);
             self.unrun.waiting.set(false);
             task.detach();
         }
@@ -88,8 +100,8 @@ impl Hub {
 
     /// Whether the running greenlet drops closures.
     pub(in crate::scheduler) fn drops_unrun(&self) -> bool {
-        let dropper = self.unrun.dropper.get();
-        dropper != 0 && self.current().task.id == dropper
+        let droppers = self.unrun.droppers.borrow();
+        !droppers.is_empty() && droppers.contains(&self.current().task.id)
     }
 
     /// A hub's wait, not longer than until the next try.
@@ -119,7 +131,7 @@ fn drop_all() {
     impl Drop for End {
         fn drop(&mut self) {
             let unrun = &self.0.unrun;
-            unrun.dropper.set(0);
+            unrun.no_longer_drops(self.0.current().task.id);
             unrun.waiting.set(!unrun.kept.borrow().is_empty());
         }
     }
