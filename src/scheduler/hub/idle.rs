@@ -31,7 +31,6 @@ impl Hub {
         if !self.shared.is_empty() {
             self.empty_inbox();
         }
-        self.drop_kept();
         let mut fresh = 0;
         if let Some(worker) = self.worker() {
             self.look_outside(worker);
@@ -74,6 +73,7 @@ impl Hub {
         if let Some(alarms) = self.alarms.get() {
             alarms.fire_due();
         }
+        self.drop_kept();
         if self.queued() > 0 {
             // Due timers come first, but descriptors are not starved by them.
             self.poll_if_due();
@@ -187,6 +187,7 @@ impl Hub {
         if now.wrapping_sub(self.last_poll.get()) >= ticks::some_microseconds() {
             self.counters.runnable.set(self.queued() as u64);
             self.relieve_others(now);
+            self.drop_kept();
             self.poll(Wait::No);
         }
     }

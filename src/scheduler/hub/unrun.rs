@@ -71,7 +71,7 @@ impl Hub {
         }
     }
 
-    /// Between turns: has kept closures dropped, if there is a stack again.
+    /// Between turns, now and then: has kept closures dropped, if there is a stack again.
     #[inline]
     pub(super) fn drop_kept(&self) {
         if self.unrun.waiting.get() {
