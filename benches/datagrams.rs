@@ -33,8 +33,8 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use client::Sample;
 use process::Child;
-use support::arguments;
 use support::workload::median;
+use support::{arguments, policy};
 
 /// Bytes of a request.
 const REQUEST: usize = 64;
@@ -142,7 +142,7 @@ fn main() {
         None if smoke => vec![2],
         None => vec![1, 50],
     };
-    process::pin_to(CLIENT_CORE);
+    policy::pin_to(CLIENT_CORE);
     for protocol in [Protocol::Udp, Protocol::Unix] {
         for &clients in &sizes {
             let samples = measure(protocol, clients, rounds, window);

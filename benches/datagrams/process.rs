@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{self, Command, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::support::policy;
 use crate::{CONTENDERS, Protocol, SERVER_CORE};
 
 /// The argument that makes this program a server; what follows says which, and where.
@@ -78,21 +78,11 @@ pub(crate) fn serve_if_asked() -> bool {
         .expect("the parent knows the names");
     // A parent that dies does not drop its children.
     set_parent_process_death_signal(Some(Signal::KILL)).expect("a signal of one's own");
-    pin_to(SERVER_CORE); // before any runtime starts a thread: threads inherit it
+    policy::pin_to(SERVER_CORE); // before any runtime starts a thread: threads inherit it
     let serve = match protocol == format!("{:?}", Protocol::Udp) {
         true => contender.udp,
         false => contender.unix,
     };
     serve(Path::new(&place), |place| println!("{place}"));
     true
-}
-
-/// Pins this thread, and those that it will start. Without a core of that number it goes unpinned: the figures
-/// then count the fight for the core.
-pub(crate) fn pin_to(core: usize) {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    if let Err(error) = sched_setaffinity(None, &cores) {
-        eprintln!("not pinned to core {core}: {error}");
-    }
 }

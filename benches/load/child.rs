@@ -74,23 +74,13 @@ pub(crate) fn serve(contender: &Contender) {
     raise_descriptor_limit();
     // Before any runtime starts a thread: threads inherit it.
     match contender.threads {
-        1 => pin_to(SERVER_CORE),
+        1 => policy::pin_to(SERVER_CORE),
         _ => {
             unpin(); // the parent was pinned, and that is inherited too
             policy::be_batch_if_asked();
         }
     }
     (contender.serve)(|addr| println!("{addr}"));
-}
-
-/// Pins this thread, and those that it will start. Without a core of that number it goes unpinned: the figures
-/// then count the fight for the core.
-pub(crate) fn pin_to(core: usize) {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    if let Err(error) = sched_setaffinity(None, &cores) {
-        eprintln!("not pinned to core {core}: {error}");
-    }
 }
 
 /// Lets this thread, and those that it will start, run everywhere.

@@ -8,8 +8,8 @@ use super::child::{self, Child};
 use super::client;
 use super::sample::Sample;
 use super::{Protocol, Shape};
-use crate::support::arguments;
 use crate::support::workload::median;
+use crate::support::{arguments, policy};
 
 /// How to run a server: it announces its address, and serves until its process is killed.
 pub(crate) type Serve = fn(child::Announce);
@@ -49,7 +49,7 @@ impl Contest {
         let asked = Shape::asked_for(smoke);
         let threads_asked = arguments::value::<usize>("--threads");
         child::raise_descriptor_limit();
-        child::pin_to(child::CLIENT_CORE);
+        policy::pin_to(child::CLIENT_CORE);
         for (threads, shapes) in [1, 2].into_iter().zip(self.shapes) {
             if threads_asked.is_some_and(|asked| asked != threads) {
                 continue;

@@ -6,7 +6,7 @@
 //! | [`clock`] | CPU time, of a thread, of this process and of another |
 //! | [`green`] | workloads on rustlet |
 //! | [`peers`] | the same program on rustlet and on its peers, in turns |
-//! | [`policy`] | what the kernel is told about a server's threads |
+//! | [`policy`] | what the kernel is told about the threads of servers and clients |
 //! | [`random`] | random numbers that are the same in every run |
 //! | [`raw`] | the same work on bare corosensei: the floors |
 //! | [`slab`] | stacks for the floors: as many as wanted in one mapping |

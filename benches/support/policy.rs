@@ -1,5 +1,7 @@
-//! What the kernel is told about a server's threads.
+//! What the kernel is told about the threads of servers and clients.
 #![allow(unsafe_code)] // A system call.
+
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::arguments;
 
@@ -15,4 +17,14 @@ pub(crate) fn be_batch_if_asked() {
     // SAFETY: 0 is the calling thread; the kernel reads the parameter.
     let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const param) };
     assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Pins this thread, and those that it will start. Without a core of that number it goes unpinned: the figures
+/// then count the fight for the core.
+pub(crate) fn pin_to(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    if let Err(error) = sched_setaffinity(None, &cores) {
+        eprintln!("not pinned to core {core}: {error}");
+    }
 }
