@@ -51,9 +51,7 @@ fn two_hundred_at_once() {
     assert!(!has_children());
     assert_eq!(support::open_fds(), fds);
     // A waiting thread has told of the end a moment before it ends itself.
-    while support::thread_count() > threads {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    support::threads_settle(threads, "after 200 children");
 }
 
 #[test]

@@ -67,15 +67,6 @@ fn life(round: usize, drops: &Counter) {
     }
 }
 
-/// Waits until `now` gives what is wanted; at the end of a thread the kernel takes its time.
-fn settles(what: &str, wanted: usize, now: impl Fn() -> usize) {
-    let end = std::time::Instant::now() + Duration::from_secs(30);
-    while now() != wanted && std::time::Instant::now() < end {
-        std::thread::yield_now();
-    }
-    assert_eq!(now(), wanted, "{what}");
-}
-
 #[test]
 fn fifty_runtimes_leave_nothing() {
     if !support::is_child() {
@@ -89,7 +80,7 @@ fn fifty_runtimes_leave_nothing() {
     // The first ones: bells are kept for the hubs to come, and so is what the allocator has for each thread.
     for round in 0..6 {
         life(round, &drops);
-        settles("threads", threads, support::thread_count);
+        support::threads_settle(threads, "after a runtime");
     }
     let (fds, maps, rss) = (
         support::open_fds(),
@@ -98,9 +89,9 @@ fn fifty_runtimes_leave_nothing() {
     );
     for round in 6..56 {
         life(round, &drops);
-        settles("threads", threads, support::thread_count);
+        support::threads_settle(threads, "after a runtime");
     }
-    settles("descriptors", fds, support::open_fds);
+    support::settles("descriptors", fds, support::open_fds);
     assert_eq!(drops.get(), 56 * 40, "each destructor once");
     if !support::emulated() {
         // The allocator's arenas may come or go.

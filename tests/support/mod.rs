@@ -5,7 +5,7 @@
 //! - [`child`], [`is_child`]: runs one test of this binary again in a process of its own, for what
 //!   ends a process (overflow, abort) and for what must be counted undisturbed.
 //! - [`seed`], [`proptest_config`]: one number that reproduces a random test.
-//! - [`vma_count`], [`address_space_bytes`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`threads_settle`], [`process_cpu_time`], [`thread_cpu_time`].
+//! - [`vma_count`], [`address_space_bytes`], [`rss_bytes`], [`open_fds`], [`thread_count`], [`threads_settle`], [`settles`], [`process_cpu_time`], [`thread_cpu_time`].
 //! - [`pattern`]: bytes whose loss is seen. [`Counter`]: destructors that count; [`tcp_pair`], [`full_listener`]: loopback sockets.
 //!
 //! A test file says `mod support;` and takes what it needs. The environment it listens to:
@@ -403,14 +403,20 @@ pub(crate) fn thread_count() -> usize {
 }
 
 /// Waits until this process has so many threads again, and says `when` if it does not: one that was joined may stand in `/proc` for another
-/// moment, one that leaks stands for ever.
+/// moment, one that leaks stands for ever. `wanted` is from a time before any thread that has ended since: one of those might be in it.
 #[track_caller]
 pub(crate) fn threads_settle(wanted: usize, when: &str) {
-    let end = std::time::Instant::now() + Duration::from_secs(30) * slowdown();
-    while thread_count() != wanted && std::time::Instant::now() < end {
-        std::thread::yield_now();
+    settles(&format!("threads {when}"), wanted, thread_count);
+}
+
+/// Waits until `now` gives what is wanted: at the end of a thread the kernel takes its time.
+#[track_caller]
+pub(crate) fn settles(what: &str, wanted: usize, now: impl Fn() -> usize) {
+    let end = Instant::now() + Duration::from_secs(30) * slowdown();
+    while now() != wanted && Instant::now() < end {
+        thread::yield_now();
     }
-    assert_eq!(thread_count(), wanted, "threads {when}");
+    assert_eq!(now(), wanted, "{what}");
 }
 
 /// Processor time that all threads of this process have used.
