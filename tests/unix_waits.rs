@@ -86,14 +86,14 @@ fn close_wakes_acceptors_also_those_of_clones() {
         let (_dir, path, listener) = listener();
         let clone = listener.try_clone().unwrap();
         let listener = Arc::new(listener);
-        let of_clone = spawn(move || (clone.accept().is_err(), clone.accept().is_err()));
+        let of_clone = spawn(move || [(); 2].map(|()| clone.accept().unwrap_err().raw_os_error()));
         let results = woken(
             listener.clone(),
-            |listener| listener.accept().is_err(),
+            |listener| listener.accept().unwrap_err().raw_os_error(),
             UnixListener::close,
         );
-        assert_eq!(results, [true, true]);
-        assert_eq!(of_clone.join().unwrap(), (true, true));
+        assert_eq!(results, [Some(libc::EBADF); 2]);
+        assert_eq!(of_clone.join().unwrap(), [Some(libc::EINVAL); 2]);
         assert!(listener.accept().is_err());
         let error = UnixStream::connect(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

@@ -202,6 +202,11 @@ impl<S: AsFd> Source<S> {
         )
     }
 
+    /// Whether [`Source::close`] was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.registration.is_closed()
+    }
+
     /// Wakes everybody who waits for the descriptor with an error; later operations fail too.
     pub(crate) fn close(&self) {
         self.registration.close(self.inner().as_fd());

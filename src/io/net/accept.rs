@@ -51,6 +51,8 @@ pub(super) fn patiently<S: AsFd>(
                 waited += pause;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            // The end of listening may be seen here before the operation could have said so.
+            Err(_) if source.is_closed() => return Err(Errno::BADF.into()),
             done => return done,
         }
     }

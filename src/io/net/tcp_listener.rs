@@ -104,7 +104,8 @@ impl TcpListener {
     /// the error. The connection stays in the backlog: a later accept gets it.
     ///
     /// # Errors
-    /// As [`std::net::TcpListener::accept`]; `EBADF` when the listener was closed.
+    /// As [`std::net::TcpListener::accept`]; `EBADF` when this listener was closed, `EINVAL` when a clone of it
+    /// was.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         with_addr(accept::patiently(&self.source, take_connection)?)
     }
@@ -160,9 +161,10 @@ impl TcpListener {
     /// Stops listening now, though handles remain: greenlets that wait in `accept` are woken with an error, new
     /// connections are refused, and later operations fail.
     pub fn close(&self) {
+        // First, so that another hub's accept which finds the socket shut down knows why.
+        self.source.close();
         // On Linux this takes a listening socket out of the listening state.
         let _ = rustix::net::shutdown(self.inner(), rustix::net::Shutdown::Both);
-        self.source.close();
     }
 }
 

@@ -113,12 +113,13 @@ impl UnixListener {
     /// connections are refused, those that wait in the backlog are closed, and later operations fail. The file
     /// stays.
     pub fn close(&self) {
+        // First, so that another hub's accept which finds the socket shut down knows why.
+        self.source.close();
         let shut = rustix::net::shutdown(self.inner(), rustix::net::Shutdown::Both);
         // Nobody gets into the backlog any more; who is there would wait for the last handle to be dropped.
         if shut.is_ok() {
             while accept::take_connection(self.as_fd()).is_ok() {}
         }
-        self.source.close();
     }
 }
 
