@@ -7,14 +7,14 @@
 //!
 //! *Reads* are 4 KiB each at random positions of a file of 64 MiB that was read before, so no disk is meant.
 //! std reads on its own thread, which is the floor; rustlet too, as long as the file system knows `RWF_NOWAIT` (ext4, xfs and btrfs
-//! do, tmpfs does not; `RUSTLET_NOWAIT=off` shows what that costs); tokio goes over its pool and seeks before each read.
+//! do, tmpfs does not; `RUSTLET_NOWAIT=none` shows what that costs); tokio goes over its pool and seeks before each read.
 //!
 //! Not for disks, and not for large reads, where copying is all there is.
 //!
 //! ```text
 //! cargo bench --bench offload
 //! cargo bench --bench offload -- --rounds 31 --only reads
-//! RUSTLET_NOWAIT=off cargo bench --bench offload -- --only reads
+//! RUSTLET_NOWAIT=none cargo bench --bench offload -- --only reads
 //! ```
 
 mod support;

@@ -51,7 +51,8 @@ leave_out 'measures how deep stacks are; the sanitizer puts frames beside them' 
 leave_out 'uses memory or descriptors up, which the sanitizer does not outlive' a_worker_that_gets_no_thread_takes_the_others_along \
     want_of_stacks_on_a_worker_is_reported address_space_that_is_used_up_is_an_error_with_a_remedy \
     data_that_is_used_up_is_an_error_with_a_remedy a_stack_without_a_guard_is_not_run_on want_of_descriptors_is_told \
-    without_a_thread_jobs_run_on_the_callers a_watch_that_gets_no_thread_leaves_room_for_the_next
+    without_a_thread_jobs_run_on_the_callers a_watch_that_gets_no_thread_leaves_room_for_the_next \
+    a_thread_with_room_for_its_stack_only_is_refused
 leave_out 'ends a process in the middle, which leaks what the harness holds' \
     exiting_while_a_child_is_waited_for exiting_the_process_from_a_greenlet_works
 leave_out 'ends a forked process whose leaks, once told, fill a pipe that nobody reads' the_report_lists_who_waits \

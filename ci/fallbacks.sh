@@ -51,7 +51,7 @@ pidfd() {
 }
 
 nowait() {
-    under RUSTLET_NOWAIT=off --test 'fs_*'
+    under RUSTLET_NOWAIT=none --test 'fs_*'
 }
 
 epoll() {

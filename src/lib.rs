@@ -51,7 +51,10 @@
 //! - An operation of [`sync`] that a kill or a timeout interrupts has not happened: no item, permit or wake-up
 //!   is lost.
 //! - When nothing can ever wake the code on a thread's own stack, it gets a [`Deadlock`] error that lists
-//!   who waits for what; operations whose errors cannot say it panic with that report.
+//!   who waits for what; operations whose errors cannot say it panic with that report. Not so while the process has
+//!   another thread, which might still set the event or put the item: then locks, queues and parks are waited for without end, even if that thread
+//!   ends later. Threads of the pool behind [`unblock`], files and name look-ups count, as do the watch of [`inspect::watch_stalls`] and the
+//!   harness of `cargo test`. Joins need no such caution, and rings of waits are reported all the same ([`inspect`]).
 //! - Overflowing a greenlet's stack ends the process with a message that names it.
 //! - When a thread ends (`main` included), its greenlets are killed.
 //!
@@ -69,8 +72,9 @@
 //! works.
 //!
 //! # Logging
-//! The library emits [`tracing`] events with the target `rustlet`: spawn and finish, and work that a worker took over (trace), kill,
-//! the beginning and end of workers (debug), limits met (warn), panic and deadlock (error). Spans follow greenlets: what
+//! The library emits [`tracing`] events with the target `rustlet`: spawn and finish, and work that a worker took over (trace), kill, throw,
+//! the beginning and end of workers (debug), limits met, stalls, incidents of servers, greenlets abandoned by their thread (warn), panics and uncaught throws, deadlocks
+//! and rings of waits, want of a stack, descriptors that cannot be polled or accepted from (error). Spans follow greenlets: what
 //! one has entered is never current in another.
 
 #[cfg(not(target_os = "linux"))]

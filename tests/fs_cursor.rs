@@ -20,7 +20,7 @@ fn both_ways(test: &str, f: impl FnOnce()) {
     f();
     if !support::is_child() {
         support::child(test)
-            .env("RUSTLET_NOWAIT", "off")
+            .env("RUSTLET_NOWAIT", "none")
             .run()
             .assert_passed();
     }
@@ -139,4 +139,19 @@ fn positions_of_ones_own_do_not_touch_the_files() {
         shared.read_exact_at(&mut all, 0).unwrap();
         check(&all);
     });
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let _watchdog = support::watchdog();
+    if !support::is_child() {
+        return support::child("a_wrong_variable_is_named")
+            .env("RUSTLET_NOWAIT", "off")
+            .run()
+            .assert_passed();
+    }
+    let mut file = File::open("/proc/self/status").unwrap();
+    let error = file.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("RUSTLET_NOWAIT=off"), "{error}");
 }

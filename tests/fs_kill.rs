@@ -21,7 +21,7 @@ fn until(mut condition: impl FnMut() -> bool) {
 fn with_one_thread(test: &str, f: impl FnOnce()) {
     if !support::is_child() {
         return support::child(test)
-            .env("RUSTLET_NOWAIT", "off")
+            .env("RUSTLET_NOWAIT", "none")
             .run()
             .assert_passed();
     }

@@ -20,7 +20,7 @@ fn both_ways(test: &str, f: impl FnOnce()) {
     f();
     if !support::is_child() {
         support::child(test)
-            .env("RUSTLET_NOWAIT", "off")
+            .env("RUSTLET_NOWAIT", "none")
             .run()
             .assert_passed();
     }

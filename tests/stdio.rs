@@ -114,7 +114,7 @@ fn files() {
         return echo();
     }
     let _watchdog = support::watchdog();
-    for nowait in ["on", "off"] {
+    for nowait in ["auto", "none"] {
         let mut input = tempfile::tempfile().unwrap();
         let text = "some line\n".repeat(5000);
         input.write_all(text.as_bytes()).unwrap();

@@ -284,7 +284,7 @@ impl<T: Kind> Entry<T> {
 /// Leaves the running coroutine `head`; returns when it is resumed.
 ///
 /// Always inlined: a suspend behind a call costs a mispredicted return, about twenty
-/// nanoseconds (measured; DESIGN "Switch").
+/// nanoseconds (measured).
 ///
 /// # Safety
 /// `head` belongs to a coroutine that runs on this OS thread, the calling code runs on its stack

@@ -28,6 +28,7 @@
 //! | [`counters`] | what a hub counts |
 //! | [`stalls`] | hubs as others see them: do they go on, and who keeps them |
 //! | [`workers`] | hubs that share what has not started |
+//! | [`report`] | the line that names a greenlet which panics |
 //! | [`builder`], [`greenlet`], [`handle`], [`join_error`], [`deadlock`] | the public face |
 //!
 //! Two invariants keep the thread-locals of other code honest: a greenlet never suspends while

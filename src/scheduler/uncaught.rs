@@ -86,7 +86,7 @@ impl fmt::Debug for Uncaught<'_> {
 /// block. The panic hook has run long before it, where the panic began.
 ///
 /// The default prints what was thrown to standard error, and leaves panics to the panic hook. A runtime's own hook
-/// ([`crate::RuntimeBuilder::uncaught_hook`]) goes before this one.
+/// ([`crate::RuntimeBuilder::uncaught_hook`]) takes the place of this one.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};

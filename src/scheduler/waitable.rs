@@ -140,7 +140,9 @@ impl<W: Readiness + ?Sized> Readiness for &W {
     }
 }
 
-/// What [`crate::iwait`] and [`crate::wait`] can wait for: greenlets, by value, reference or [`Handle`].
+/// What [`crate::iwait`] and [`crate::wait`] can wait for, by value or reference: greenlets and their [`Handle`]s,
+/// [`Event`](crate::sync::Event), [`AsyncResult`](crate::sync::AsyncResult), [`Semaphore`](crate::sync::Semaphore),
+/// [`BoundedSemaphore`](crate::sync::BoundedSemaphore) and [`WaitGroup`](crate::sync::WaitGroup).
 ///
 /// Different things are waited for together as `&dyn Waitable`. The trait is sealed.
 pub trait Waitable: Readiness {}

@@ -8,12 +8,12 @@
 //! | items that change hands | [`mpmc`], [`crate::queue`] |
 //! | whichever comes first | [`crate::select!`], [`Select`], [`crate::iwait`] |
 //!
-//! What has a twin in std has its name, methods, guards and errors. None of it can be cloned: share it by reference
-//! (in a [`crate::scope`]) or in an `Arc`. A thread that has no greenlets may use it too.
+//! What has a twin in std has its name, methods, guards and errors. Locks and events cannot be cloned: share them by reference
+//! (in a [`crate::scope`]) or in an `Arc`. The ends of channels can, and a clone of a [`OnceLock`] has a copy of its value. A thread that has no greenlets may use it too.
 //!
 //! # Waiting
-//! Whoever waits lets the other greenlets of its thread run. Each wait has a form with a time limit,
-//! and [`crate::timeout`], [`crate::Greenlet::kill`] and [`crate::Greenlet::throw`] end any of them. An operation that is
+//! Whoever waits lets the other greenlets of its thread run. Each wait has a form with a time limit (but for [`Once`], [`OnceLock`] and
+//! [`LazyLock`], as in std), and [`crate::timeout`], [`crate::Greenlet::kill`] and [`crate::Greenlet::throw`] end any of them. An operation that is
 //! ended so has not happened; if it was granted at the same moment it succeeds, and the interruption is raised at
 //! the next suspension. So no item, permit or wake-up is lost.
 //!

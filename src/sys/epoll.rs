@@ -2,47 +2,25 @@
 //!
 //! The wait is `epoll_pwait2` (Linux 5.11). Where it is missing (older kernels, qemu-user), it is
 //! `epoll_pwait` with the time rounded up to whole milliseconds: never early, up to one late.
-//! `RUSTLET_EPOLL_PWAIT2=none` has it so everywhere; `auto` is as if it were not set.
+//! `RUSTLET_EPOLL_PWAIT2=none` has it so everywhere ([`super::means`]).
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io;
-use std::sync::OnceLock;
 
 use rustix::event::epoll as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::clock::{self, Nanos};
+use super::means::Means;
 use super::syscall::syscall6;
 use super::thread::timespec;
 
-/// The environment variable that forbids `epoll_pwait2`.
-const VARIABLE: &str = "RUSTLET_EPOLL_PWAIT2";
+/// The system call; see [`super::means`].
+static PWAIT2: Means = Means::new("RUSTLET_EPOLL_PWAIT2");
 
 /// Whether `epoll_pwait2` is known to be missing, or is forbidden.
 static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
-
-/// Notes what the environment says, which is read once.
-///
-/// # Errors
-/// `InvalidInput`, with the name of the variable, for a value that is none.
-fn heed_environment() -> io::Result<()> {
-    static SAID: OnceLock<Result<(), String>> = OnceLock::new();
-    let said = SAID.get_or_init(|| match std::env::var_os(VARIABLE) {
-        None => Ok(()),
-        Some(value) if value == "auto" => Ok(()),
-        Some(value) if value == "none" => {
-            NO_PWAIT2.store(true, Ordering::Relaxed);
-            Ok(())
-        }
-        Some(value) => Err(format!(
-            "{VARIABLE}={}: it can be `auto` or `none`",
-            value.display()
-        )),
-    });
-    said.clone()
-        .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
-}
 
 /// What a descriptor reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +81,9 @@ impl Epoll {
     /// # Errors
     /// No descriptor or no memory for it; or the environment variable has no known value.
     pub(crate) fn new() -> io::Result<Self> {
-        heed_environment()?;
+        if !PWAIT2.is_allowed()? {
+            NO_PWAIT2.store(true, Ordering::Relaxed);
+        }
         Ok(Epoll {
             fd: raw::create(raw::CreateFlags::CLOEXEC)?,
         })

@@ -16,6 +16,7 @@ pub(crate) mod epoll;
 pub(crate) mod exit;
 pub(crate) mod fork;
 pub(crate) mod guard;
+pub(crate) mod means;
 pub(crate) mod mem;
 pub(crate) mod nowait;
 pub(crate) mod proc;

@@ -14,14 +14,16 @@
 //! Linux 5.9 and 5.10 have a bug (preadv2(2)): a read may give 0 though the end of the file is not reached. [`zero_is_the_end`]
 //! knows them by their version.
 //!
-//! With `RUSTLET_NOWAIT=off` in the environment all of this is unknown: what comes after it is tried that way on machines
+//! With `RUSTLET_NOWAIT=none` in the environment ([`super::means`]) all of this is unknown: what comes after it is tried that way on machines
 //! whose files know it. Any thread.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::OnceLock;
 
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
+
+use super::means::Means;
 
 /// Not a position: the call takes the file's own, and moves it.
 const CURSOR: u64 = u64::MAX;
@@ -43,7 +45,7 @@ pub(crate) fn read(
     bufs: &mut [IoSliceMut<'_>],
     at: Option<u64>,
 ) -> Result<usize, Errno> {
-    if is_off() {
+    if !is_allowed().unwrap_or(true) {
         return Err(Errno::OPNOTSUPP);
     }
     preadv2(fd, bufs, position(at)?, ReadWriteFlags::NOWAIT)
@@ -55,15 +57,16 @@ pub(crate) fn write(
     bufs: &[IoSlice<'_>],
     at: Option<u64>,
 ) -> Result<usize, Errno> {
-    if is_off() {
+    if !is_allowed().unwrap_or(true) {
         return Err(Errno::OPNOTSUPP);
     }
     pwritev2(fd, bufs, position(at)?, ReadWriteFlags::NOWAIT)
 }
 
-fn is_off() -> bool {
-    static OFF: OnceLock<bool> = OnceLock::new();
-    *OFF.get_or_init(|| std::env::var_os("RUSTLET_NOWAIT").is_some_and(|value| value == "off"))
+/// Whether a call may be made; an error only if the environment has no known value.
+pub(crate) fn is_allowed() -> io::Result<bool> {
+    static NOWAIT: Means = Means::new("RUSTLET_NOWAIT");
+    NOWAIT.is_allowed()
 }
 
 /// Whether a [`read`] that gave 0 says that the file ends there.

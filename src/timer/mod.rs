@@ -246,7 +246,8 @@ pub fn sleep(duration: Duration) {
     }
 }
 
-/// Suspends the running greenlet until `deadline`; returns at once if it has passed.
+/// Suspends the running greenlet until `deadline`. If that has passed it returns at once, as an operation that finds data ready; 128
+/// of these in a row let others run, so that a loop which is behind its schedule does not starve them.
 ///
 /// # Panics
 /// As [`sleep`].
@@ -258,10 +259,16 @@ pub fn sleep(duration: Duration) {
 /// assert!(Instant::now() >= deadline);
 /// ```
 pub fn sleep_until(deadline: Instant) {
-    sleep_until_nanos(clock::of(deadline));
+    if !sleep_until_nanos(clock::of(deadline)) {
+        hub::get().spend_budget();
+    }
 }
 
-/// [`crate::park()`] that returns at the latest when `duration` has passed.
+/// [`crate::park()`] that returns at the latest when `duration` has passed. In a destructor that runs because of a panic or a kill it
+/// returns at once.
+///
+/// # Panics
+/// If it would never return (`Duration::MAX`), as [`crate::park()`].
 ///
 /// ```
 /// use std::time::Duration;

@@ -36,7 +36,8 @@ impl From<Elapsed> for io::Error {
 /// stops its own frame; if several have passed, the innermost comes first. Once this function has
 /// returned, its limit cannot hit anything any more.
 ///
-/// A computation that never suspends is not interrupted. If `f` finishes late but without a further
+/// A computation that never suspends is not interrupted. A limit that has passed, or is zero, interrupts the first wait; where others are ready
+/// to run, [`crate::yield_now`] is no wait, and a few may go through before the hub next looks at its timers (25 µs apart, at least). If `f` finishes late but without a further
 /// suspension, its value is returned.
 ///
 /// # Errors
@@ -53,9 +54,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     until(clock::after(duration), f).ok_or(Elapsed { limit: duration })
 }
 
-/// As [`timeout`], with a time of day instead of a duration: several operations can share one deadline.
-///
-/// A deadline that has passed interrupts the first wait; a single [`crate::yield_now`] may come before that.
+/// As [`timeout`], with a point in time instead of a duration: several operations can share one deadline.
 ///
 /// # Errors
 /// [`Elapsed`], if `f` was interrupted by this limit.

@@ -20,8 +20,8 @@
 //!   pipe, says how far it came.
 //!
 //! # Who may call what
-//! Everything from any greenlet or thread. What is copied to or from regular files is done on the caller's thread: reading a file
-//! that is not cached blocks it for as long as the disk takes.
+//! Everything from any greenlet or thread. What the kernel copies to or from regular files is done on the caller's thread: reading a file
+//! that is not cached blocks it for as long as the disk takes. ([`copy`] does as its reader and writer do: [`crate::fs::File`] waits.)
 
 mod send_file;
 mod spare;

@@ -174,6 +174,7 @@ impl<S: AsFd + Send + Sync + 'static> Handle<S> {
         bufs: &mut [IoSliceMut<'_>],
         at: Option<u64>,
     ) -> io::Result<usize> {
+        nowait::is_allowed()?;
         if self.kind != Kind::Disk && at.is_none() {
             return self.read_stream(bufs);
         }
@@ -202,6 +203,7 @@ impl<S: AsFd + Send + Sync + 'static> Handle<S> {
         bufs: &[IoSlice<'_>],
         at: Option<u64>,
     ) -> io::Result<usize> {
+        nowait::is_allowed()?;
         if self.kind != Kind::Disk && at.is_none() {
             return self.write_stream(bufs);
         }

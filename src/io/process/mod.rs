@@ -24,8 +24,7 @@
 //! Spawning is std's, on the caller's thread, which takes some hundred microseconds until the child has executed its program:
 //! see [`Command::spawn`] for why not elsewhere. Waiting is by pidfd, which becomes readable when
 //! the process ends. Where the kernel has none (before 5.3, some emulators and sandboxes), or no descriptor is left, a thread
-//! waits for the process without reaping it. `RUSTLET_PIDFD=none` has it so everywhere; `auto` is as if it were not
-//! set.
+//! waits for the process without reaping it. `RUSTLET_PIDFD=none` has it so everywhere (`sys::means`).
 //!
 //! Nothing here looks at `SIGCHLD`, and no child is reaped but those that were spawned here: other code of the program
 //! may have children too. A program that has the kernel reap them all (`SIGCHLD` ignored) gets an

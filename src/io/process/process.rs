@@ -30,6 +30,7 @@ use crate::io::source::Source;
 use crate::reactor::Interest;
 use crate::scheduler::hub;
 use crate::sync::Event;
+use crate::sys::means::Means;
 use crate::sys::{clock, signal_delivery, thread};
 
 /// How often a process is looked at where nothing tells of its end: 1 ms.
@@ -72,31 +73,8 @@ enum Notice {
     Thread(Arc<Event>),
 }
 
-/// How a process's end is to be learned of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Means {
-    Pidfd,
-    Thread,
-}
-
-/// What `RUSTLET_PIDFD` says, which is read once.
-///
-/// # Errors
-/// `InvalidInput`, with the name of the variable, for a value that is none.
-fn means() -> io::Result<Means> {
-    static SAID: OnceLock<Result<Means, String>> = OnceLock::new();
-    let said = SAID.get_or_init(|| match std::env::var_os("RUSTLET_PIDFD") {
-        None => Ok(Means::Pidfd),
-        Some(value) if value == "auto" => Ok(Means::Pidfd),
-        Some(value) if value == "none" => Ok(Means::Thread),
-        Some(value) => Err(format!(
-            "RUSTLET_PIDFD={}: it can be `auto` or `none`",
-            value.display()
-        )),
-    });
-    said.clone()
-        .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
-}
+/// Descriptors of processes; see [`crate::sys::means`].
+static PIDFD: Means = Means::new("RUSTLET_PIDFD");
 
 impl Process {
     pub(super) fn new(child: process::Child) -> Self {
@@ -268,16 +246,16 @@ impl Life {
         if let Some(notice) = self.notice.get() {
             return Ok(notice);
         }
-        let wanted = means()?;
+        let pidfd = PIDFD.is_allowed()?;
         // Under the lock the process is not reaped, and so its number is its own.
         let _running = self.running();
         if let Some(notice) = self.notice.get() {
             return Ok(notice);
         }
         let pid = Pid::from_raw(self.id.cast_signed()).ok_or(Errno::SRCH)?;
-        let opened = match wanted {
-            Means::Pidfd => rustix::process::pidfd_open(pid, PidfdFlags::empty()),
-            Means::Thread => Err(Errno::NOSYS),
+        let opened = match pidfd {
+            true => rustix::process::pidfd_open(pid, PidfdFlags::empty()),
+            false => Err(Errno::NOSYS),
         };
         let notice = match opened {
             Ok(pidfd) => Notice::Pidfd(Source::new(pidfd)),

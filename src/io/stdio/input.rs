@@ -115,7 +115,7 @@ impl Stdin {
         self.lock().lines()
     }
 
-    /// Whether somebody sits there.
+    /// Whether it is a terminal, as [`std::io::IsTerminal`] says.
     pub fn is_terminal(&self) -> bool {
         io::IsTerminal::is_terminal(&self.as_fd())
     }

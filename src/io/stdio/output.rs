@@ -143,7 +143,7 @@ impl Stdout {
         }
     }
 
-    /// Whether somebody looks on.
+    /// Whether it is a terminal, as [`std::io::IsTerminal`] says.
     pub fn is_terminal(&self) -> bool {
         io::IsTerminal::is_terminal(&self.as_fd())
     }
@@ -198,7 +198,7 @@ impl Stderr {
         }
     }
 
-    /// Whether somebody looks on.
+    /// Whether it is a terminal, as [`std::io::IsTerminal`] says.
     pub fn is_terminal(&self) -> bool {
         io::IsTerminal::is_terminal(&self.as_fd())
     }

@@ -527,7 +527,11 @@ impl Model {
 #[test]
 fn behaves_like_a_sorted_map() {
     let seed = match std::env::var("RUSTLET_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("RUSTLET_TEST_SEED is a u64"),
+        Ok(seed) => match seed.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => seed.parse(),
+        }
+        .expect("RUSTLET_TEST_SEED is a u64, decimal or 0x…"),
         Err(_) => RandomState::new().hash_one(0),
     };
     println!("RUSTLET_TEST_SEED={seed}");
