@@ -21,6 +21,8 @@ use super::{Body, Kind, Switch, YielderPointer};
 pub(crate) struct Head {
     /// [`INTERRUPTED`] and [`NESTED`]; rarely anything but 0.
     pub(super) flags: Cell<u8>,
+    /// How many [`super::Anchor`]s there are in its frames.
+    pub(super) anchors: Cell<u32>,
     pub(super) switch: UnsafeCell<ManuallyDrop<Switch>>,
     // What is below this line is cold.
     /// corosensei's handle for suspending; null until the first resume.

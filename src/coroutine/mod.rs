@@ -67,7 +67,7 @@ pub(crate) use head::Head;
 use head::{LINK, NESTED};
 pub(crate) use overflow::prepare_thread;
 use running::find_running;
-pub(crate) use running::{Chain, Loop, chain, context, current};
+pub(crate) use running::{Anchor, Chain, Loop, anchor, chain, context, current};
 
 type Switch = corosensei::Coroutine<(), (), (), Lease>;
 
@@ -162,6 +162,7 @@ impl<T: Kind> Coroutine<T> {
             (&raw mut (*place).head.yielder).write(Cell::new(core::ptr::null()));
             (&raw mut (*place).head.inner).write(Cell::new(core::ptr::null()));
             (&raw mut (*place).head.flags).write(Cell::new(0));
+            (&raw mut (*place).head.anchors).write(Cell::new(0));
             (&raw mut (*place).head.resumer).write(Cell::new(core::ptr::null()));
             (&raw mut (*place).head.fiber).write(Fiber::new());
             (&raw mut (*place).head.limit).write(limit);

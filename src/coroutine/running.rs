@@ -63,6 +63,48 @@ pub(crate) fn context() -> u64 {
     find_running(|head| head.context).unwrap_or(0)
 }
 
+/// While it lives in a frame of a raw greenlet, that one is not left for another.
+///
+/// For frames whose nesting somebody relies on: if two raw greenlets had such, they could be left in any order.
+#[derive(Debug)]
+pub(crate) struct Anchor(*const Head);
+
+/// Anchors the running coroutine.
+pub(crate) fn anchor() -> Anchor {
+    let head = current();
+    // SAFETY: a running coroutine's head is alive.
+    if let Some(head) = unsafe { head.as_ref() } {
+        head.anchors.set(head.anchors.get() + 1);
+    }
+    Anchor(head)
+}
+
+impl Drop for Anchor {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped in a frame of that coroutine, whose head outlives its frames.
+        if let Some(head) = unsafe { self.0.as_ref() } {
+            head.anchors.set(head.anchors.get() - 1);
+        }
+    }
+}
+
+/// Whether the running coroutine `outermost`, or one that runs on top of it, is anchored.
+#[inline]
+pub(super) fn is_anchored(outermost: &Head) -> bool {
+    let mut head = current();
+    loop {
+        // SAFETY: the chain consists of running coroutines of this thread, whose heads are alive; `outermost` is one of them.
+        let here = unsafe { &*head };
+        if here.anchors.get() > 0 {
+            return true;
+        }
+        if core::ptr::eq(here, outermost) {
+            return false;
+        }
+        head = here.resumer();
+    }
+}
+
 /// A stretch of the loop that resumes scheduled coroutines.
 pub(crate) struct Loop {
     chain: *const Chain,

@@ -38,6 +38,7 @@ use super::control::Control;
 use super::hub::{self, Hub};
 use super::park;
 use super::task::{KILLED, TaskRef};
+use crate::coroutine::{self, Anchor};
 
 /// The payload with which a killed greenlet is unwound.
 ///
@@ -59,11 +60,17 @@ impl fmt::Display for Killed {
 struct ScopeHit(ScopeId);
 
 /// A frame to which its greenlet can be unwound from outside.
+///
+/// Entered scopes are a list, the innermost first, that begins in the control block. Frames of one stack nest, and a raw greenlet may not be
+/// left inside of a scope ([`coroutine::Anchor`]). But one that is unwound by its last handle's drop may catch that, and leave the code
+/// that dropped the handle in the middle: so each scope knows what points at it, and leaves the list from wherever it is.
 #[derive(Debug)]
 pub(crate) struct Scope {
     id: ScopeId,
     hit: Cell<bool>,
     outer: Cell<*const Scope>,
+    /// What points at this one while it is entered: the control block's cell, or `outer` of the next. Null when its greenlet has ended.
+    link: Cell<*const Cell<*const Scope>>,
 }
 
 /// What [`Control::raise`] raised last, until it is known to have stopped.
@@ -94,12 +101,14 @@ impl Scope {
     ///
     /// Returns `None` if `f` was unwound because the scope was hit.
     pub(crate) fn enter<T, G>(arm: impl FnOnce(ScopeId) -> G, f: impl FnOnce() -> T) -> Option<T> {
-        struct Leave<'a>(&'a Scope);
+        struct Leave<'a> {
+            scope: &'a Scope,
+            _anchor: Anchor,
+        }
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
+                self.scope.unlink();
                 let control = hub::current_control();
-                debug_assert!(ptr::eq(control.scope.get(), self.0), "scopes nest");
-                control.scope.set(self.0.outer.get());
                 if control.interrupted() {
                     control.interrupt_is_pending();
                 }
@@ -109,11 +118,15 @@ impl Scope {
         let scope = Scope {
             id: ScopeId::next(),
             hit: Cell::new(false),
-            outer: Cell::new(hub::current_control().scope.get()),
+            outer: Cell::new(ptr::null()),
+            link: Cell::new(ptr::null()),
         };
         let caught = {
-            hub::current_control().scope.set(&raw const scope);
-            let _leave = Leave(&scope);
+            scope.link_at(&hub::current_control().scope);
+            let _leave = Leave {
+                scope: &scope,
+                _anchor: coroutine::anchor(),
+            };
             let _armed = arm(scope.id);
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
         };
@@ -126,6 +139,32 @@ impl Scope {
                 }
                 _ => resume_unwind(payload),
             },
+        }
+    }
+
+    /// Puts this scope at the beginning of the list.
+    fn link_at(&self, begin: &Cell<*const Scope>) {
+        let outer = begin.replace(self);
+        self.outer.set(outer);
+        self.link.set(begin);
+        // SAFETY: the list consists of entered scopes, whose frames live.
+        if let Some(outer) = unsafe { outer.as_ref() } {
+            outer.link.set(&raw const self.outer);
+        }
+    }
+
+    /// Leaves the list.
+    fn unlink(&self) {
+        // SAFETY: what points at an entered scope is the control block of a greenlet that has not ended (`orphan`) or another
+        // entered scope, whose frame lives.
+        let Some(link) = (unsafe { self.link.get().as_ref() }) else {
+            return;
+        };
+        let outer = self.outer.get();
+        link.set(outer);
+        // SAFETY: as in `link_at`.
+        if let Some(outer) = unsafe { outer.as_ref() } {
+            outer.link.set(link);
         }
     }
 }
@@ -226,6 +265,20 @@ impl Control {
         }
         self.set_interrupted(pending);
         pending
+    }
+}
+
+impl Control {
+    /// The greenlet has ended, and its control block goes: scopes of raw greenlets that were left inside of one lose their list.
+    #[inline]
+    pub(super) fn orphan_scopes(&self) {
+        let mut scope = self.scope.get();
+        while !scope.is_null() {
+            // SAFETY: as in `raise`.
+            let here = unsafe { &*scope };
+            here.link.set(ptr::null());
+            scope = here.outer.replace(ptr::null());
+        }
     }
 }
 

@@ -58,6 +58,7 @@ impl<Out: 'static, In: 'static> Yielder<Out, In> {
     ///   generator is dropped.
     /// - The caller is not the body of this generator but code of another coroutine.
     /// - The thread is unwinding from a panic.
+    /// - Inside of a [`timeout`](crate::timeout) or a [`scope`](crate::scope) that the body has entered: see [`Greenlet::switch`](super::Greenlet::switch).
     #[inline(always)]
     pub fn yield_(&self, value: Out) -> In {
         let turn = match switch_to_parent(self.greenlet, Turn::Take(value)) {

@@ -104,6 +104,8 @@ impl<V: 'static> Greenlet<V> {
     /// - The thread is unwinding from a panic.
     /// - The greenlet belongs to another context, or waits in the middle of a switch of another
     ///   family (see the [module](super)).
+    /// - The current greenlet has entered a [`timeout`](crate::timeout) or a [`scope`](crate::scope) and not left it: those are frames which have to
+    ///   end in order. Put the limit around what resumes the greenlet, or switch outside of it.
     #[inline(always)]
     pub fn switch(&self, value: V) -> V {
         transfer::switch(self, value)

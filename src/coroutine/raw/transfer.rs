@@ -48,7 +48,7 @@ use super::error::GreenletExit;
 use super::greenlet::{Counted, Greenlet, Inner};
 use super::node::{Node, Phase, here};
 use super::trace;
-use crate::coroutine::{self, suspend};
+use crate::coroutine::{self, running, suspend};
 
 /// What control carries.
 pub(super) enum Parcel<V> {
@@ -129,6 +129,7 @@ fn ready<V: 'static>(target: &Greenlet<V>) -> Ready<V> {
         (Inner::Child(node), _) if node.phase.get() != Phase::Suspended => Ready::No,
         (Inner::Child(node), None) => Ready::Root(node.clone()),
         (Inner::Main(_), None) => Ready::No,
+        (_, Some(here)) if is_anchored(here) => misuse_anchored(here.id),
         (inner, Some(here)) => {
             announce(
                 here,
@@ -151,6 +152,9 @@ fn ready_for_parent<V: 'static>(of: u64) -> Ready<V> {
     let node = unsafe { here.as_ref() };
     if (of != 0 && of != node.id) || std::thread::panicking() || !trace::is_off() {
         return Ready::No;
+    }
+    if is_anchored(node) {
+        misuse_anchored(node.id);
     }
     match node.parent().inner {
         Inner::Main(_) => announce(node, None),
@@ -251,6 +255,8 @@ fn depart<V: 'static>(target: Greenlet<V>, parcel: Parcel<V>, cause: Cause) -> R
             return Route::Stay(admit(here, parcel));
         }
         (Inner::Child(node), _) if node.phase.get() == Phase::Running => misuse_running(node.id),
+        // A drop comes back here when the greenlet has ended, and must not panic.
+        (_, Some(here)) if cause == Cause::Call && is_anchored(here) => misuse_anchored(here.id),
         _ => {}
     }
     if trace::is_on() {
@@ -315,6 +321,14 @@ fn trace_departure<V: 'static>(
     }
 }
 
+/// Whether `here`, which runs, may not be left now.
+#[inline]
+fn is_anchored<V: 'static>(here: &Node<V>) -> bool {
+    let body = here.body.get().expect("a running greenlet has a coroutine");
+    // SAFETY: the body of a running coroutine.
+    running::is_anchored(unsafe { body.as_ref() }.head())
+}
+
 /// Panics if a call that goes from `here` to `target` is misuse.
 #[inline]
 fn check<V: 'static>(target: &Greenlet<V>, here: Option<&Node<V>>) {
@@ -340,6 +354,15 @@ fn misuse_context(id: u64) -> ! {
     panic!(
         "raw greenlet #{id} belongs to another context: it can be used only by the scheduled \
          greenlet, or by the thread's own code, that created it"
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn misuse_anchored(id: u64) -> ! {
+    panic!(
+        "raw greenlet #{id} cannot switch inside of a timeout or a scope that it has entered: that would go on \
+         for whoever runs next. Switch outside of it, or put the limit around what resumes this greenlet"
     );
 }
 

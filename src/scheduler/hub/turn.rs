@@ -230,6 +230,7 @@ impl Hub {
         let (slot, measured) = unsafe {
             let control = &(*body.as_ptr()).data;
             self.list.unlink(control);
+            control.orphan_scopes();
             let task = &control.task;
             task.control.set(ptr::null());
             tracing::trace!(target: "rustlet", id = task.id, "finish");
