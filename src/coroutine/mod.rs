@@ -67,7 +67,7 @@ pub(crate) use head::Head;
 use head::{LINK, NESTED};
 pub(crate) use overflow::prepare_thread;
 use running::find_running;
-pub(crate) use running::{Anchor, Chain, Loop, anchor, chain, context, current};
+pub(crate) use running::{Anchor, Chain, Loop, anchor, chain, context, current, loop_runs};
 
 type Switch = corosensei::Coroutine<(), (), (), Lease>;
 

@@ -127,6 +127,17 @@ impl Loop {
     }
 }
 
+/// Between two of those that it resumes, the loop itself runs.
+///
+/// # Safety
+/// `chain` is this thread's, a [`Loop`] has been entered, and none of its coroutines runs.
+#[inline(always)]
+pub(crate) unsafe fn loop_runs(chain: *const Chain) {
+    // SAFETY: the caller's promise.
+    let here = unsafe { &*chain };
+    here.innermost.set(here.below_loop.get());
+}
+
 impl Drop for Loop {
     fn drop(&mut self) {
         // SAFETY: `enter`'s promise.

@@ -98,7 +98,7 @@ pub(super) fn end(threads: &Arc<Threads>) {
     }
     // Others of this thread may be what the runtime's destructors wait for. (If there are none, no hub is made for this:
     // it may be the end of the thread.)
-    let others = crate::scheduler::stats().live > 0 && !std::thread::panicking();
+    let others = crate::scheduler::stats().live > 0 && !crate::scheduler::cannot_suspend();
     while others && !handles.0.is_empty() {
         threads.one_ended.clear();
         if threads.running.load(Ordering::SeqCst) == 0 {

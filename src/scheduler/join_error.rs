@@ -155,7 +155,8 @@ impl fmt::Display for JoinError {
             Kind::Deadlock(report) => write!(f, "joining {name}: {report}"),
             Kind::Unwinding => write!(
                 f,
-                "joining {name}: it has not ended, and the caller cannot wait because it is unwinding"
+                "joining {name}: it has not ended, and the caller cannot wait because it is unwinding, or called by the scheduler \
+                 itself"
             ),
         }
     }

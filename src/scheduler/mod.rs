@@ -81,6 +81,7 @@ pub use interrupt::Killed;
 pub use join_error::JoinError;
 pub use link::LinkId;
 pub use local::LocalKey;
+pub(crate) use park::cannot_suspend;
 pub use park::yield_now;
 pub use uncaught::{Uncaught, UncaughtHook, set_uncaught_hook, take_uncaught_hook};
 pub use waitable::Waitable;

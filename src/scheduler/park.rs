@@ -30,6 +30,10 @@
 //! it too, and std's locks would poison themselves for no reason. `park` then returns
 //! [`ParkError::Unwinding`]; what can wait by blocking the OS thread (sockets, sleep) does, the rest gives
 //! its caller an error.
+//!
+//! # In the hub's loop
+//! A waker, a hook, or the destructor of what nobody else held any more may be called by the loop itself. The thread's own code is waiting then,
+//! or has its place in the queue, and can do neither twice: such code is as code that unwinds.
 #![allow(unsafe_code)] // Reads a task's control block, which its hub owns.
 
 use core::ptr::NonNull;
@@ -53,7 +57,7 @@ pub(super) const EARLY_TOKEN: u32 = 1 << 5;
 pub(crate) enum ParkError {
     /// Nothing can ever wake the caller, which is the code on the thread's own stack.
     Deadlock(Deadlock),
-    /// The caller is unwinding.
+    /// The caller is unwinding, or is called by the hub's loop.
     Unwinding,
 }
 
@@ -128,7 +132,7 @@ fn prepare(reason: &WaitReason, stack_pointer: usize) -> Option<NonNull<Control>
 fn park_rarely(reason: &WaitReason) -> Result<(), Obstacle> {
     let hub = hub::get_inlined();
     let control = hub.current();
-    if std::thread::panicking() {
+    if cannot_suspend_on(hub) {
         if control.notified.replace(false) {
             return Ok(());
         }
@@ -159,10 +163,20 @@ pub(crate) fn park_uninterrupted(reason: &WaitReason) -> Result<(), ParkError> {
     if control.notified.replace(false) {
         return Ok(());
     }
-    if std::thread::panicking() {
+    if cannot_suspend_on(hub) {
         return Err(ParkError::Unwinding);
     }
     leave_until_unparked(hub, control, reason).map_err(ParkError::Deadlock)
+}
+
+/// Whether the running code cannot wait by suspending: it unwinds, or is called by the hub's loop.
+#[inline(never)]
+pub(crate) fn cannot_suspend() -> bool {
+    std::thread::panicking() || hub::existing_inlined().is_some_and(Hub::is_in_loop)
+}
+
+fn cannot_suspend_on(hub: &Hub) -> bool {
+    std::thread::panicking() || hub.is_in_loop()
 }
 
 /// Parks the running code, which has no token.
@@ -448,6 +462,9 @@ fn raise_current() {
 fn queue_current_rarely(stack_pointer: usize) -> Option<(NonNull<Head>, YielderPointer)> {
     let hub = hub::get_inlined();
     let control = hub.current();
+    if hub.is_in_loop() {
+        return None;
+    }
     if control.is_main() || spans::in_use() {
         hub.let_others_run(control);
         if control.interrupted() {

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::local::Locals;
-use super::throw::Payloads;
+use super::throw::{self, Payloads};
 
 /// The contents.
 #[derive(Default)]
@@ -40,6 +40,12 @@ impl fmt::Debug for Side {
     }
 }
 
+impl Drop for Side {
+    fn drop(&mut self) {
+        throw::drop_all(&self.thrown);
+    }
+}
+
 /// A [`Side`], or the place for one.
 pub(super) struct SideBox {
     /// Null until it is needed; written once.
@@ -57,10 +63,8 @@ impl SideBox {
 
     #[cold]
     pub(super) fn with_name(name: Option<Box<str>>) -> Self {
-        let side = Box::new(Side {
-            name,
-            ..Side::default()
-        });
+        let mut side = Box::<Side>::default();
+        side.name = name;
         SideBox {
             pointer: AtomicPtr::new(Box::into_raw(side)),
             owns: PhantomData,

@@ -50,7 +50,7 @@ use super::joiners::{Joiners, Ticket, Waiter};
 use super::link::{self, Link, LinkId};
 use super::report::NameAndPlace;
 use super::side::SideBox;
-use super::throw::THROWN;
+use super::throw::{self, THROWN};
 use super::typed::{Outcome, Stage, TaskCell, Unrun, VTable};
 use super::uncaught;
 use crate::stack::StackSize;
@@ -583,17 +583,18 @@ impl Header {
         Failure::Panicked(payload)
     }
 
-    /// Drops the locals of the running code, which has ended; what their destructors raise goes no further. They may wait:
-    /// a kill that was meant for that code is not meant for them.
+    /// Drops the locals of the running code, which has ended, and payloads that it did not live to see; what their destructors raise goes no
+    /// further. They may wait: a kill that was meant for that code is not meant for them.
     ///
     /// # Safety
     /// On the hub's thread.
     #[inline]
-    pub(super) unsafe fn drop_locals(&self) {
+    pub(super) unsafe fn drop_belongings(&self) {
         if let Some(side) = self.side.get() {
             hub::current_control().set_interrupted(false);
             // SAFETY: the caller's promise (rule 4).
             unsafe { side.locals.clear() };
+            throw::drop_all(&side.thrown);
         }
     }
 }

@@ -8,7 +8,8 @@
 //! without the other. The precedence among interrupts is told at the head of [`super::interrupt`].
 //!
 //! A target that has not started never runs: its closure is dropped, and the payload is its outcome. One
-//! that has ended takes no notice. A payload that nobody raised goes with the task.
+//! that has ended takes no notice. A payload that nobody raised is dropped when the greenlet has ended, on its stack, since destructors may
+//! wait; only what is thrown at that very moment goes with the task.
 //!
 //! Rejected: one place for a payload, in which a later throw replaces an earlier one. Two throwers who
 //! know nothing of each other would lose one.
@@ -16,11 +17,12 @@
 use core::any::Any;
 use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use super::hub;
 use super::park;
 use super::task::{DONE, Header, TaskRef};
+use super::typed::drop_quietly;
 
 /// There are payloads in the side box.
 pub(super) const THROWN: u32 = 1 << 6;
@@ -41,6 +43,20 @@ pub(super) fn throw(task: &TaskRef, payload: Payload) {
     let me = hub::current_control();
     if me.task.is(task) {
         me.raise();
+    }
+}
+
+/// Drops what was thrown and not raised. The lock is held by none of the destructors.
+#[cold]
+pub(super) fn drop_all(thrown: &Mutex<Payloads>) {
+    let take = || {
+        thrown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    };
+    while let Some(payload) = take() {
+        drop_quietly(payload);
     }
 }
 

@@ -85,7 +85,7 @@ where
             // has nothing to drop. Written here and not where both outcomes meet: a copy of what
             // was just written would stall.
             unsafe {
-                header.drop_locals();
+                header.drop_belongings();
                 stage.write(Stage::Finished(Ok(value)));
                 announce::<F, T>(task, End::Value);
             }
@@ -99,7 +99,7 @@ where
     let end = failure.end();
     // SAFETY: as above.
     unsafe {
-        header.drop_locals();
+        header.drop_belongings();
         stage.write(Stage::Finished(Err(failure)));
         announce::<F, T>(task, end);
     }
@@ -192,7 +192,7 @@ where
 
 /// Drops a user's value whose destructor may panic: the panic hook has then reported it, and
 /// nobody is left to take the payload.
-fn drop_quietly<V>(value: V) {
+pub(super) fn drop_quietly<V>(value: V) {
     if mem::needs_drop::<V>() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(mem::forget);
     }

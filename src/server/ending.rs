@@ -45,7 +45,7 @@ impl<E: Endpoint> Shared<E> {
     pub(super) fn stop(&self, timeout: Duration) -> Stopped {
         self.close(None);
         let caller = self.caller();
-        if std::thread::panicking() {
+        if crate::scheduler::cannot_suspend() {
             let killed = caller.kill();
             return Stopped {
                 killed,

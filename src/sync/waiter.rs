@@ -104,8 +104,8 @@ impl NotGranted {
             NotGranted::TimedOut => unreachable!("{operation}: timed out without a time limit"),
             NotGranted::Deadlock(report) => panic!("{operation}: {report}"),
             NotGranted::Unwinding => panic!(
-                "{operation} would have to wait, but this code runs because of a panic or a kill, \
-                 when a greenlet cannot be suspended; in destructors use what does not wait"
+                "{operation} would have to wait, but this code runs because of a panic or a kill, or was called by the \
+                 scheduler itself (a waker, a hook), when a greenlet cannot be suspended; use what does not wait there"
             ),
         }
     }

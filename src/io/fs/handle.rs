@@ -142,7 +142,7 @@ impl<S: AsFd + Send + Sync + 'static> Handle<S> {
 
     /// Waits for the turn. Code that is unwinding cannot, and goes on without.
     fn turn(&self) -> Turn {
-        if std::thread::panicking() {
+        if crate::scheduler::cannot_suspend() {
             let taken = self.turns.try_acquire().map(|permit| permit.forget());
             return Turn(taken.map(|()| self.turns.clone()));
         }

@@ -24,7 +24,7 @@ where
 
 /// Whether the caller cannot be parked, or must not wait for a pool.
 fn runs_here() -> bool {
-    thread::panicking() || on_pool_thread()
+    crate::scheduler::cannot_suspend() || on_pool_thread()
 }
 
 /// Runs `f` on a thread of `pool` and waits for its value.

@@ -138,7 +138,7 @@ fn read(mut stream: impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn read_both(stdout: ChildStdout, stderr: ChildStderr) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let (stdout, stderr) = if std::thread::panicking() {
+    let (stdout, stderr) = if crate::scheduler::cannot_suspend() {
         // No other greenlet can run. A thread can, and is not the one that unwinds.
         std::thread::scope(|scope| {
             let stderr = scope.spawn(|| read(stderr));

@@ -216,7 +216,7 @@ impl Life {
         deadline: Option<clock::Nanos>,
     ) -> io::Result<Option<ExitStatus>> {
         loop {
-            let may_suspend = !std::thread::panicking();
+            let may_suspend = !crate::scheduler::cannot_suspend();
             match deadline {
                 _ if !may_suspend => {}
                 None => ended.wait(),

@@ -108,7 +108,7 @@ impl Signals {
     }
 
     fn wait(&self, limit: Option<Duration>) -> io::Result<Option<u64>> {
-        if std::thread::panicking() {
+        if crate::scheduler::cannot_suspend() {
             return Ok(self.block_thread(limit.map(clock::after)));
         }
         let counted = self

@@ -27,7 +27,7 @@ type Turn = ReentrantMutexGuard<'static, ()>;
 
 /// Waits for the turn. Code that is unwinding cannot, and goes on without.
 fn turn(of: &'static ReentrantMutex<()>) -> Option<Turn> {
-    if std::thread::panicking() {
+    if crate::scheduler::cannot_suspend() {
         return of.try_lock();
     }
     Some(of.lock())

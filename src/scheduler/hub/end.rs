@@ -20,7 +20,7 @@ impl Hub {
         self.kill_all();
         let refusing = self.counters.live.get();
         // SAFETY: the hub's thread.
-        unsafe { self.main.task.drop_locals() };
+        unsafe { self.main.task.drop_belongings() };
         self.shared.close(|task| self.admit(task));
         if self.counters.live.get() > refusing {
             self.kill_all(); // who came meanwhile
@@ -54,6 +54,7 @@ impl Hub {
                 }
             }
             self.turn_left.set(self.queued());
+            let _looping = self.looping();
             self.turn(false);
             let _ = self.between_turns(false);
         }

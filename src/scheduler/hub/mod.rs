@@ -80,6 +80,8 @@ pub(crate) struct Hub {
     /// Entries that were woken in the middle of a turn, and run before the rest of it.
     urgent: UnsafeCell<RunQueue<NonNull<Body<Control>>, NonNull<Header>>>,
     current: Cell<*const Control>,
+    /// The thread's own code runs the loop. See [`Hub::is_in_loop`].
+    in_loop: Cell<bool>,
     /// The control block of the code on the thread's own stack.
     main: Control,
     /// The coroutine layer's chain of this thread.
@@ -230,6 +232,7 @@ fn make() -> &'static Hub {
         queue: UnsafeCell::new(RunQueue::new()),
         urgent: UnsafeCell::new(RunQueue::new()),
         current: Cell::new(ptr::null()),
+        in_loop: Cell::new(false),
         main: Control::for_main(main),
         chain: coroutine::chain(),
         budget: Cell::new(super::BUDGET),

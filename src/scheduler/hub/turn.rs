@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
 use super::{Entry, Hub};
-use crate::coroutine::{Body, Coroutine, Loop, State};
+use crate::coroutine::{self, Body, Coroutine, Loop, State};
 use crate::scheduler::BUDGET;
 use crate::scheduler::control::Control;
 use crate::scheduler::deadlock::Deadlock;
@@ -32,12 +32,35 @@ const PAINT_MARGIN: usize = 2048;
 impl Hub {
     /// Runs greenlets until the main entry comes up.
     pub(in crate::scheduler) fn run_until_main(&self) -> Result<(), Deadlock> {
+        let _looping = self.looping();
         loop {
             if self.turn(true) {
                 return Ok(());
             }
             self.between_turns(true)?;
         }
+    }
+
+    /// The thread's own code runs the loop until the result is dropped.
+    pub(super) fn looping(&self) -> Looping<'_> {
+        Looping {
+            hub: self,
+            before: self.in_loop.replace(true),
+        }
+    }
+
+    /// Whether the running code was called by the hub's loop: a waker, a hook, a destructor of what only the loop still held. The
+    /// thread's own code waits then, and cannot wait a second time.
+    pub(in crate::scheduler) fn is_in_loop(&self) -> bool {
+        self.in_loop.get() && self.current().is_main()
+    }
+
+    /// No greenlet runs, though the loop goes on: what is called now is not part of the one that ran last.
+    #[inline(always)]
+    fn between_greenlets(&self) {
+        self.current.set(&raw const self.main);
+        // SAFETY: the hub's own thread's; there is a `Frame`, and what it resumed last has suspended or ended.
+        unsafe { coroutine::loop_runs(self.chain) };
     }
 
     /// Runs the rest of the turn; true as soon as the main entry came up. If `and_more`, very short
@@ -89,6 +112,7 @@ impl Hub {
         if began.wrapping_sub(self.last_poll.get()) < self.between_looks.get() {
             return false;
         }
+        self.between_greenlets();
         match in_order {
             true => self.poll_in_order(),
             false => self.poll_urgently(),
@@ -191,7 +215,7 @@ impl Hub {
             Ok(slot) => slot,
             Err(error) => {
                 // A subscriber of the event below may ask who runs: the hub.
-                self.current.set(&raw const self.main);
+                self.between_greenlets();
                 self.pool.withdraw(task.size);
                 self.give_up(&task, error);
                 return;
@@ -223,7 +247,7 @@ impl Hub {
 
     /// Takes back what a finished greenlet held.
     fn reap(&self, body: NonNull<Body<Control>>) {
-        self.current.set(&raw const self.main);
+        self.between_greenlets();
         // SAFETY: the greenlet has finished; it leaves the list and the task before its control
         // block is moved out, and the queue has no entry of it: an entry is pushed by a
         // yield or by the unpark of a parked greenlet, and it was neither when it returned.
@@ -242,6 +266,18 @@ impl Hub {
             task.set_high_water(slot.high_water());
         }
         self.pool.give_back(slot);
+    }
+}
+
+/// See [`Hub::looping`].
+pub(super) struct Looping<'a> {
+    hub: &'a Hub,
+    before: bool,
+}
+
+impl Drop for Looping<'_> {
+    fn drop(&mut self) {
+        self.hub.in_loop.set(self.before);
     }
 }
 

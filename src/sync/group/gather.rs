@@ -98,7 +98,7 @@ pub fn gather<T>(greenlets: impl IntoIterator<Item = Greenlet<T>>) -> Result<Vec
 fn unwinding() -> ! {
     panic!(
         "gathering greenlets would have to wait, but this code runs because of a panic or a kill, \
-         when a greenlet cannot be suspended"
+         or was called by the scheduler itself (a waker, a hook), when a greenlet cannot be suspended"
     )
 }
 

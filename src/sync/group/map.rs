@@ -89,8 +89,9 @@ where
     F: Fn(I::Item) -> R,
 {
     assert!(
-        !std::thread::panicking(),
-        "mapping in a pool would have to wait, but this code runs because of a panic or a kill"
+        !crate::scheduler::cannot_suspend(),
+        "mapping in a pool would have to wait, but this code runs because of a panic or a kill, or \
+         was called by the scheduler itself (a waker, a hook)"
     );
     let items = items.into_iter();
     let mut jobs = Vec::with_capacity(items.size_hint().0.min(1 << 16));

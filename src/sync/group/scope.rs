@@ -117,7 +117,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     pub(super) fn new() -> Self {
         Scope {
             children: Children::new(),
-            unwinding: std::thread::panicking(),
+            unwinding: crate::scheduler::cannot_suspend(),
             scope: PhantomData,
             env: PhantomData,
         }

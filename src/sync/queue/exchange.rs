@@ -191,7 +191,7 @@ pub(super) fn note_waiting(me: u64, mine: &Holder, theirs: &Holder) {
 #[cold]
 #[inline(never)]
 pub(super) fn wait_a_moment() -> bool {
-    let able = !std::thread::panicking();
+    let able = !crate::scheduler::cannot_suspend();
     yield_now();
     able
 }

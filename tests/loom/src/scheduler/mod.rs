@@ -13,6 +13,11 @@ pub(crate) mod workers;
 /// For those who only wake it.
 pub(crate) use park::Parker as TaskRef;
 
+/// As in the library; nothing unwinds in a model.
+pub(crate) fn cannot_suspend() -> bool {
+    false
+}
+
 pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
