@@ -110,3 +110,68 @@ fn with_a_plain_thread_at_the_other_end() {
     sender.join().unwrap();
     assert_eq!(peer.join().unwrap(), total as u64);
 }
+
+/// A read ends at urgent data, though there is more behind it and no edge will tell of that. It is the peer's choice to send any.
+#[test]
+fn reads_go_on_behind_urgent_data() {
+    use rustix::net::SendFlags;
+
+    fn check<S: std::os::fd::AsFd + Send + Sync + 'static>(
+        kind: &'static str,
+        pair: fn() -> (S, S),
+        read_some: fn(&S, &mut [u8]) -> usize,
+    ) {
+        for waits in [false, true] {
+            let (ours, theirs) = pair();
+            let ours = Arc::new(ours);
+            let read = |ours: Arc<S>| {
+                move || {
+                    let mut text = Vec::new();
+                    while text.len() < 6 {
+                        let mut buf = [0; 64];
+                        let got = read_some(&ours, &mut buf);
+                        assert_ne!(got, 0, "{kind}");
+                        text.extend_from_slice(&buf[..got]);
+                    }
+                    text
+                }
+            };
+            // So that it is registered.
+            rustix::net::send(&theirs, b"123", SendFlags::empty()).unwrap();
+            let first = spawn({
+                let ours = ours.clone();
+                move || read_some(&ours, &mut [0; 3])
+            });
+            assert_eq!(first.join().unwrap(), 3);
+            let waiter = waits.then(|| spawn(read(ours.clone())));
+            yield_now();
+            for (text, flags) in [
+                ("abc", SendFlags::empty()),
+                ("!", SendFlags::OOB),
+                ("def", SendFlags::empty()),
+            ] {
+                rustix::net::send(&theirs, text.as_bytes(), flags).unwrap();
+            }
+            let waiter = waiter.unwrap_or_else(|| spawn(read(ours)));
+            assert_eq!(waiter.join().unwrap(), b"abcdef", "{kind}");
+        }
+    }
+
+    if support::emulated() {
+        println!("not run: the emulator does not tell of urgent data");
+        return;
+    }
+    let _watchdog = support::watchdog();
+    check("TCP", support::tcp_pair::<TcpStream>, |mut stream, buf| {
+        stream.read(buf).unwrap()
+    });
+    // Linux 5.15 has them on Unix sockets too, if it was built so.
+    let (one, _two) = rustlet::net::UnixStream::pair().unwrap();
+    if rustix::net::send(&one, b"!", SendFlags::OOB).is_ok() {
+        check(
+            "Unix",
+            || rustlet::net::UnixStream::pair().unwrap(),
+            |mut stream, buf| stream.read(buf).unwrap(),
+        );
+    }
+}

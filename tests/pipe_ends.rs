@@ -253,3 +253,41 @@ fn while_unwinding() {
     other.join().unwrap();
     assert_eq!(*text.lock().unwrap(), "last words");
 }
+
+/// A reader that gets less than it asked for has not emptied what it reads: packets end a read, and so do a terminal's lines.
+#[test]
+fn a_short_read_is_not_the_last() {
+    let _watchdog = support::watchdog();
+    let two_reads = |mut reader: PipeReader| {
+        spawn(move || {
+            [(); 2].map(|()| {
+                let mut buf = [0; 64];
+                let got = reader.read(&mut buf).unwrap();
+                String::from_utf8(buf[..got].to_vec()).unwrap()
+            })
+        })
+    };
+    // A pipe whose writer has chosen packets, as a child may with its standard output.
+    let (reader, mut writer) = pipe().unwrap();
+    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::DIRECT).unwrap();
+    let read = two_reads(reader);
+    yield_now();
+    writer.write_all(b"one").unwrap();
+    writer.write_all(b"two").unwrap();
+    assert_eq!(read.join().unwrap(), ["one", "two"]);
+
+    let (mut ours, mut theirs) = (-1, -1);
+    #[expect(unsafe_code, reason = "libc's is the way to get a terminal")]
+    // SAFETY: the two numbers are written to, and are nobody else's; the rest may be null.
+    let (terminal, user) = unsafe {
+        let (no_name, unset) = (std::ptr::null_mut(), std::ptr::null());
+        let made = libc::openpty(&mut ours, &mut theirs, no_name, unset, std::ptr::null());
+        assert_eq!(made, 0);
+        (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs))
+    };
+    let read = two_reads(PipeReader::from(user));
+    yield_now();
+    rustix::io::write(&terminal, b"one\ntwo\n").unwrap();
+    assert_eq!(read.join().unwrap(), ["one\n", "two\n"]);
+}

@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::io::{Read, Write};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
@@ -182,6 +184,26 @@ fn a_greenlet_that_returns_in_the_child_does_not_go_on_with_the_parents_greenlet
     const SIGABRT: i32 = 6;
     let told = status.exit_status() == Some(TOLD) || status.terminating_signal() == Some(SIGABRT);
     assert!(told, "{status:?}");
+}
+
+/// What a child usually does first. epoll and its interest in the descriptor are common to both.
+#[test]
+fn a_child_that_drops_a_socket_leaves_the_parents_alone() {
+    alone!("a_child_that_drops_a_socket_leaves_the_parents_alone");
+    let (here, mut there) = rustlet::net::UnixStream::pair().unwrap();
+    here.set_read_timeout(Some(Duration::from_millis(5)))
+        .unwrap();
+    let mut buf = [0; 8];
+    (&here).read(&mut buf).unwrap_err(); // it is registered now
+    let here = RefCell::new(Some(here));
+    assert_eq!(
+        in_child(|| told(std::panic::AssertUnwindSafe(|| drop(here.take())))),
+        Some(WORKED)
+    );
+    there.write_all(b"hello").unwrap();
+    let here = here.take().expect("the child has a copy");
+    here.set_read_timeout(None).unwrap();
+    assert_eq!((&here).read(&mut buf).unwrap(), 5);
 }
 
 #[test]

@@ -91,9 +91,12 @@ impl End {
         self.blocks.load(Ordering::SeqCst)
     }
 
+    // Not `transfer`: a short read ends at a line of a terminal, or at a packet of a pipe whose writer has chosen them (O_DIRECT), and there may be
+    // more.
+
     #[inline]
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.transfer(Interest::Read, buf.len(), |fd| {
+        self.source.operate(Interest::Read, None, |fd| {
             if self.blocks() {
                 self.look(fd, PollFlags::IN)?;
             }
@@ -102,8 +105,7 @@ impl End {
     }
 
     fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.transfer(Interest::Read, asked, |fd| {
+        self.source.operate(Interest::Read, None, |fd| {
             if self.blocks() {
                 self.look(fd, PollFlags::IN)?;
             }

@@ -16,6 +16,7 @@ use crate::scheduler::TaskRef;
 use crate::scheduler::hub::{self, Hub};
 use crate::scheduler::park::{self, ParkError, WaitReason};
 use crate::sys::clock::{self, Nanos};
+use crate::sys::fork;
 use crate::timer::{self, Deadline};
 
 /// Lives beside a descriptor in the object that owns both, and is [`Registration::release`]d
@@ -197,6 +198,10 @@ impl Registration {
 
     /// Takes the descriptor out of every reactor. To be called before it is closed.
     pub(crate) fn release(&self, fd: BorrowedFd<'_>) {
+        // The epoll instances of a fork's child are the parent's, which goes on waiting for its own descriptor; and locks may be held for ever.
+        if fork::is_child() {
+            return;
+        }
         let (home, others) = {
             let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
             let home = match self.home.swap(0, Ordering::AcqRel) {

@@ -40,7 +40,7 @@ impl Key {
 #[derive(Debug, Default)]
 struct Side {
     ready: bool,
-    /// `ready` stays set: no further edge will come.
+    /// `ready` stays set until an operation would block: no further edge will come, or short operations say nothing here.
     last: bool,
     waiters: Waiters,
     /// The future that was polled last, and found nothing.
@@ -116,7 +116,8 @@ impl Source {
     /// The operation found nothing more, or took everything: wait for the next edge.
     pub(super) fn clear(&mut self, interest: Interest, would_block: bool) {
         let side = self.side(interest);
-        // "Would block" is the kernel's word; a short operation is a guess that a closed peer refutes.
+        // "Would block" is the kernel's word; a short operation is a guess that a closed peer refutes, and so does
+        // urgent data, at which every read ends.
         side.ready = side.last && !would_block;
     }
 
@@ -144,7 +145,11 @@ impl Source {
     /// are left in `wakers`.
     pub(super) fn apply(&mut self, event: &Event, wakers: &mut Vec<Waker>) {
         for (side, ready, last) in [
-            (&mut self.read, event.readable, event.read_closed),
+            (
+                &mut self.read,
+                event.readable,
+                event.read_closed || event.urgent,
+            ),
             (&mut self.write, event.writable, event.write_closed),
         ] {
             side.ready |= ready;
@@ -223,6 +228,7 @@ mod tests {
             writable: false,
             read_closed,
             write_closed: false,
+            urgent: false,
         }
     }
 

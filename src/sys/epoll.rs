@@ -32,6 +32,8 @@ pub(crate) struct Event {
     pub(crate) read_closed: bool,
     /// Output will fail: an error, or both sides are closed.
     pub(crate) write_closed: bool,
+    /// There is urgent data, at which a read ends though there is more.
+    pub(crate) urgent: bool,
 }
 
 /// An epoll instance.
@@ -72,6 +74,7 @@ impl EventBuffer {
                 writable: dead || has(libc::EPOLLOUT),
                 read_closed: dead || has(libc::EPOLLRDHUP),
                 write_closed: dead,
+                urgent: has(libc::EPOLLPRI),
             }
         })
     }
@@ -94,6 +97,7 @@ impl Epoll {
         let flags = raw::EventFlags::IN
             | raw::EventFlags::OUT
             | raw::EventFlags::RDHUP
+            | raw::EventFlags::PRI
             | raw::EventFlags::ET;
         raw::add(&self.fd, fd, raw::EventData::new_u64(token), flags)
     }
