@@ -288,3 +288,39 @@ fn many_handles_join_across_threads_while_their_greenlets_end() {
     }
     assert_eq!(joiner.join().unwrap(), count * (count - 1) / 2);
 }
+
+/// The value of a greenlet whose handle is gone is dropped by the greenlet. Its destructor may wait, for another thread too.
+#[test]
+fn values_that_nobody_asks_for_may_wait_in_their_destructors() {
+    use rustlet::sync::mpmc;
+    struct Sends(mpmc::Sender<u32>);
+    impl Drop for Sends {
+        fn drop(&mut self) {
+            assert_eq!(rustlet::unblock(|| 5), 5);
+            for n in 0..3 {
+                self.0.send(n).unwrap();
+            }
+        }
+    }
+    let _watchdog = support::watchdog();
+    let test = || {
+        let (sender, receiver) = mpmc::bounded(1);
+        let received = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            receiver.iter().collect::<Vec<u32>>()
+        });
+        let ended = spawn(move || Sends(sender));
+        let handle = ended.handle().clone();
+        drop(ended);
+        handle.wait().unwrap();
+        assert_eq!(
+            received.join().unwrap(),
+            [0, 1, 2],
+            "before its end was told"
+        );
+    };
+    test();
+    let runtime = rustlet::Runtime::builder().workers(1).build().unwrap();
+    runtime.run(test);
+    runtime.shutdown(Duration::from_secs(50)).unwrap();
+}

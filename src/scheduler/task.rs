@@ -25,8 +25,8 @@
 //!
 //! # The end, in order
 //! The closure has returned or unwound; [`super::uncaught`]'s hook; the greenlet's locals are dropped; the outcome is
-//! stored, and DONE set with how it ended; links are queued; those who wait are woken. All of it is on the
-//! greenlet's own stack, and everything before DONE may block.
+//! stored, or dropped if nobody has a handle; DONE is set with how it ended; links are queued; those who wait are woken. All of it is on the
+//! greenlet's own stack, and everything before DONE may block: what is done is not woken any more.
 #![allow(unsafe_code)] // A counted allocation with a type-erased tail.
 
 use core::alloc::Layout;

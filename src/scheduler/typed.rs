@@ -169,7 +169,7 @@ where
     closure
 }
 
-/// The outcome is stored: tells those who wait, and drops it if nobody will ask.
+/// The outcome is stored: drops it if nobody will ask, and tells those who wait.
 #[inline(always)]
 unsafe fn announce<F, T>(task: NonNull<Header>, end: End)
 where
@@ -177,16 +177,28 @@ where
 {
     // SAFETY: the caller's reference keeps the task alive.
     let header = unsafe { task.as_ref() };
-    let before = header
-        .state
-        .fetch_or(DONE | end.into_state(), Ordering::AcqRel);
+    let mut before = header.state.load(Ordering::Acquire);
+    let mut ours = false;
+    loop {
+        if before & DETACHED != 0 && !ours {
+            // First, while it can still be woken and killed: a destructor may wait, for other threads too.
+            // SAFETY: DETACHED comes before DONE, so the outcome is ours (rule 2).
+            unsafe { drop_outcome::<F, T>(task) };
+            ours = true;
+        }
+        let after = before | DONE | end.into_state();
+        let exchange =
+            header
+                .state
+                .compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire);
+        match exchange {
+            Ok(_) => break,
+            Err(now) => before = now,
+        }
+    }
     if before & HAS_JOINERS != 0 {
         // SAFETY: as above.
         unsafe { header.tell(task) };
-    }
-    if before & DETACHED != 0 {
-        // SAFETY: DETACHED came first, so the outcome is ours (rule 2).
-        unsafe { drop_outcome::<F, T>(task) };
     }
 }
 
