@@ -4,7 +4,7 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -288,4 +288,73 @@ fn a_value_stays_while_it_is_looked_at() {
     // The greenlet has ended, and its raw greenlet is unwound only now.
     drop(kept.take());
     assert_eq!(seen.get(), 42);
+}
+
+/// Cloning what is inherited is the user's code: it may panic, or be killed while it waits, and nothing has been spawned then.
+#[test]
+fn a_spawn_that_fails_to_clone_has_not_happened() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Way {
+        Panic,
+        Wait,
+    }
+    struct Stubborn(Cell<Option<Way>>);
+    impl Clone for Stubborn {
+        fn clone(&self) -> Self {
+            match self.0.get() {
+                None => Stubborn(Cell::new(None)),
+                Some(Way::Panic) => panic!("on purpose"),
+                Some(Way::Wait) => {
+                    sleep(HOUR);
+                    unreachable!("the hour is cut short");
+                }
+            }
+        }
+    }
+    rustlet::local!(inherit static STUBBORN: Stubborn = const { Stubborn(Cell::new(None)) });
+
+    let _watchdog = support::watchdog();
+    let test = |way| {
+        let dropped = Counter::default();
+        let pool = rustlet::Pool::new(1);
+        let group = rustlet::Group::new();
+        let spawns: [&dyn Fn(OnDrop); 6] = [
+            &|guard| drop(spawn(move || drop(guard))),
+            &|guard| drop(spawn_local(move || drop(guard))),
+            &|guard| drop(spawn_later(HOUR, move || drop(guard))),
+            &|guard| drop(pool.spawn(move || drop(guard))),
+            &|guard| drop(group.spawn(move || drop(guard))),
+            &|guard| rustlet::scope(|s| drop(s.spawn(move || drop(guard)))),
+        ];
+        for (nth, spawns) in spawns.into_iter().enumerate() {
+            let before = (rustlet::stats().live, rustlet::stack::stats().promised);
+            STUBBORN.with(|stubborn| stubborn.0.set(Some(way)));
+            let failed = catch_unwind(AssertUnwindSafe(|| {
+                rustlet::timeout(Duration::from_millis(5), || spawns(dropped.on_drop()))
+            }));
+            STUBBORN.with(|stubborn| stubborn.0.set(None));
+            match way {
+                Way::Panic => assert!(failed.is_err(), "{nth}"),
+                Way::Wait => assert!(failed.unwrap().is_err(), "{nth}"),
+            }
+            assert_eq!(dropped.get(), nth + 1);
+            assert_eq!(
+                (rustlet::stats().live, rustlet::stack::stats().promised),
+                before,
+                "{nth}"
+            );
+        }
+        assert_eq!((pool.len(), pool.free_count(), group.len()), (0, 1, 0));
+        pool.spawn(|| ()).join().unwrap();
+        pool.join();
+        group.join();
+    };
+    for way in [Way::Panic, Way::Wait] {
+        thread::spawn(move || test(way)).join().unwrap();
+        thread::spawn(move || spawn(move || test(way)).join().unwrap())
+            .join()
+            .unwrap();
+        let runtime = rustlet::Runtime::builder().workers(2).build().unwrap();
+        runtime.run(move || test(way));
+    }
 }

@@ -91,35 +91,54 @@ impl Drop for Locals {
     }
 }
 
+/// What a greenlet that is about to be spawned inherits.
+#[derive(Default)]
+pub(super) struct Heritage(Vec<Slot>);
+
 impl Hub {
-    /// Gives `task`, which the running code spawns, what it inherits.
+    /// What the running code leaves to a greenlet that it spawns. To be called before anything else of that greenlet is made: cloning is
+    /// the user's code, which may wait, panic, and spawn.
     #[inline(always)]
-    pub(super) fn bequeath(&self, task: &TaskRef) {
-        if INHERITED.load(Ordering::Relaxed) {
-            self.bequeath_if_any(task);
+    pub(super) fn heritage(&self) -> Heritage {
+        match INHERITED.load(Ordering::Relaxed) {
+            true => self.heritage_if_any(),
+            false => Heritage::default(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn bequeath_if_any(&self, task: &TaskRef) {
+    fn heritage_if_any(&self) -> Heritage {
         let Some(side) = self.current().task.side.get() else {
-            return;
+            return Heritage::default();
         };
         let heritable = Vec::from_iter(side.locals.slots.borrow().iter().filter_map(|slot| {
             let inherit = slot.inherit?;
             Some((slot.key, slot.value.clone(), inherit))
         }));
-        for (key, value, inherit) in heritable {
-            // Without a borrow: cloning is the user's code.
-            let slot = Slot {
-                key,
-                value: inherit(&*value),
-                inherit: Some(inherit),
-            };
-            let mut slots = task.side.get_or_make().locals.slots.borrow_mut();
-            slots.push(slot);
+        // Without a borrow.
+        let slots = heritable.into_iter().map(|(key, value, inherit)| Slot {
+            key,
+            value: inherit(&*value),
+            inherit: Some(inherit),
+        });
+        Heritage(slots.collect())
+    }
+}
+
+impl Heritage {
+    /// Gives it to `task`, which nobody else knows yet.
+    #[inline(always)]
+    pub(super) fn give_to(self, task: &TaskRef) {
+        if !self.0.is_empty() {
+            self.put_into(&task.side.get_or_make().locals);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_into(self, locals: &Locals) {
+        *locals.slots.borrow_mut() = self.0;
     }
 }
 

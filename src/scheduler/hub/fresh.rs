@@ -82,6 +82,7 @@ impl Hub {
         F: FnOnce() -> T,
     {
         let size = size.unwrap_or(self.size.get());
+        let heritage = self.heritage();
         match self.worker() {
             Some(worker) if worker.team.workers() > 1 => {
                 let attributes = Attributes {
@@ -89,14 +90,15 @@ impl Hub {
                     ..self.attributes(name, size, measure, None, spawned_at)
                 };
                 let (task, queued) = TaskRef::new(&self.cells, attributes, f);
-                self.bequeath(&task);
+                heritage.give_to(&task);
                 self.note_spawn(&task);
                 // SAFETY: the second reference of `new`; the caller's promise.
                 worker.push(unsafe { Fresh::greenlet(TaskRef::from_raw(queued)) });
                 Ok(task)
             }
             _ => {
-                let (task, queued) = self.new_task(name, size, measure, borrows, spawned_at, f)?;
+                let (task, queued) =
+                    self.new_task(heritage, name, size, measure, borrows, spawned_at, f)?;
                 self.push(Work::Start(queued));
                 Ok(task)
             }
@@ -123,9 +125,10 @@ impl Hub {
             return self.spawn_anywhere(name, size, measure, spawned_at, f);
         }
         let size = size.unwrap_or(team.stack_size);
+        let heritage = self.heritage();
         let attributes = self.attributes(name, size, measure, None, spawned_at);
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
-        self.bequeath(&task);
+        heritage.give_to(&task);
         tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");
         // SAFETY: the second reference of `new`; the bounds.
         let fresh = unsafe { Fresh::greenlet(TaskRef::from_raw(queued)) };
@@ -155,9 +158,10 @@ impl Hub {
         if core::ptr::eq(place.shared, self.shared) {
             return self.spawn(name, Some(size), measure, spawned_at, f);
         }
+        let heritage = self.heritage();
         let attributes = self.attributes(name, size, measure, Some(place.shared), spawned_at);
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
-        self.bequeath(&task);
+        heritage.give_to(&task);
         let flags = MOVED | ARRIVING | IN_INBOX;
         task.state.fetch_or(flags, Ordering::Relaxed);
         tracing::trace!(target: "rustlet", id = task.id, name = task.name(), "spawn");

@@ -8,6 +8,7 @@ use std::io;
 
 use super::Hub;
 use crate::scheduler::inbox::Shared;
+use crate::scheduler::local::Heritage;
 use crate::scheduler::queue::Work;
 use crate::scheduler::task::{
     ARRIVING, Attributes, DETACHED, Failure, Header, IN_INBOX, MOVED, SPARED, TaskRef,
@@ -39,7 +40,8 @@ impl Hub {
         F: FnOnce() -> T,
     {
         let size = size.unwrap_or(self.size.get());
-        let (task, queued) = self.new_task(name, size, measure, false, spawned_at, f)?;
+        let (task, queued) =
+            self.new_task(self.heritage(), name, size, measure, false, spawned_at, f)?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -53,7 +55,15 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(None, self.size.get(), false, true, spawned_at, f)?;
+        let (task, queued) = self.new_task(
+            self.heritage(),
+            None,
+            self.size.get(),
+            false,
+            true,
+            spawned_at,
+            f,
+        )?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -69,7 +79,15 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(None, self.size.get(), false, false, spawned_at, f)?;
+        let (task, queued) = self.new_task(
+            self.heritage(),
+            None,
+            self.size.get(),
+            false,
+            false,
+            spawned_at,
+            f,
+        )?;
         // SAFETY: the second reference of `new`, kept in the table instead of the queue.
         let delayed = unsafe { TaskRef::from_raw(queued) };
         let alarm = arm(task.id);
@@ -184,6 +202,7 @@ impl Hub {
 
     pub(super) fn new_task<F, T>(
         &self,
+        heritage: Heritage,
         name: Option<Box<str>>,
         size: StackSize,
         measure: bool,
@@ -200,7 +219,7 @@ impl Hub {
             ..self.attributes(name, size, measure, Some(self.shared), spawned_at)
         };
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
-        self.bequeath(&task);
+        heritage.give_to(&task);
         self.note_spawn(&task);
         self.note_arrival();
         Ok((task, queued))
