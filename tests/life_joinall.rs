@@ -290,6 +290,33 @@ fn an_iterator_may_pass_from_greenlet_to_greenlet() {
     assert_eq!(rest.join().unwrap(), [10, 20]);
 }
 
+/// What was this thread's own is another's there, and no reason for a deadlock error.
+#[test]
+fn an_iterator_may_pass_from_thread_to_thread() {
+    let _watchdog = support::watchdog();
+    fn passed_on<I: Iterator<Item: Send> + Send + 'static>(mut iterator: I) -> Option<I::Item> {
+        assert!(iterator.next().is_some());
+        let there = thread::spawn(move || iterator.next());
+        while !there.is_finished() {
+            sleep(Duration::from_millis(1));
+        }
+        there.join().unwrap()
+    }
+    let ended = passed_on(iwait([after(1), after(100)]));
+    assert_eq!(ended.unwrap().join().unwrap(), 100);
+    let ended = passed_on(rustlet::as_completed([after(1), after(100)]));
+    assert_eq!(ended.unwrap().1.unwrap(), 100);
+    let wait = |millis| {
+        sleep(Duration::from_millis(millis));
+        millis
+    };
+    let pool = rustlet::Pool::new(2);
+    let ended = passed_on(pool.imap_unordered([1, 100], wait));
+    assert_eq!(ended.unwrap(), 100);
+    let ended = passed_on(pool.imap([1, 100], wait));
+    assert_eq!(ended.unwrap(), 100);
+}
+
 #[test]
 fn ends_on_another_thread_are_noticed() {
     let _watchdog = support::watchdog();

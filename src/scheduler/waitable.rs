@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::greenlet::Greenlet;
 use super::handle::Handle;
+use super::hub;
 use super::joiners::{Ticket, Waiter};
 use super::park;
 use super::task::TaskRef;
@@ -82,6 +83,22 @@ pub trait Readiness {
     /// Whether a thread other than this one may make it ready: then a wait for it is no deadlock.
     fn is_external(&self) -> bool {
         true
+    }
+}
+
+/// On which threads an iterator has waited that can be passed on to others: what is this thread's own elsewhere is another's here.
+#[derive(Debug, Default)]
+pub(crate) struct Travels {
+    first: Option<u64>,
+    are_several: bool,
+}
+
+impl Travels {
+    /// Notes that the running code waits now. Whether there was another thread before: then what was said to be of the thread may be of that one.
+    pub(crate) fn go_on_here(&mut self) -> bool {
+        let here = hub::get().shared.hub_id();
+        self.are_several |= *self.first.get_or_insert(here) != here;
+        self.are_several
     }
 }
 

@@ -15,7 +15,7 @@ use super::Deadline;
 use crate::scheduler::Waitable;
 use crate::scheduler::hub;
 use crate::scheduler::park::{self, ParkError, WaitReason};
-use crate::scheduler::waitable::Signal;
+use crate::scheduler::waitable::{Signal, Travels};
 use crate::sys::clock::{self, Nanos};
 
 /// Waits for greenlets (or other things, see [`Waitable`]) and yields each as it becomes ready.
@@ -52,6 +52,7 @@ pub fn iwait<W: Waitable>(objects: impl IntoIterator<Item = W>) -> IWait<W> {
         signal: Arc::default(),
         limit: None,
         phase: Phase::Fresh,
+        travels: Travels::default(),
     }
 }
 
@@ -91,6 +92,7 @@ pub struct IWait<W: Waitable> {
     signal: Arc<Signal>,
     limit: Option<Duration>,
     phase: Phase,
+    travels: Travels,
 }
 
 struct Place<W> {
@@ -178,6 +180,7 @@ impl<W: Waitable> Iterator for IWait<W> {
                     None => continue,
                 }
             }
+            let external = self.travels.go_on_here() || external;
             let left = Left(&self.signal);
             if deadline.is_none_or(|at| clock::now() < at) {
                 let _alarm = Deadline::new(deadline);

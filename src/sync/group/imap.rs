@@ -22,7 +22,7 @@ use super::pool::{Pool, SPAWNING};
 use super::roster::Roster;
 use super::unbounded;
 use crate::scheduler::park::{self, ParkError, WaitReason};
-use crate::scheduler::waitable::{Readiness, Signal};
+use crate::scheduler::waitable::{Readiness, Signal, Travels};
 use crate::scheduler::{Greenlet, JoinError, scoped};
 
 /// Look-ahead in a pool without a limit.
@@ -78,6 +78,7 @@ impl Pool {
             feed: Feed::new(&self.crew, items.into_iter(), f),
             jobs: Roster::new(),
             signal: Arc::default(),
+            travels: Travels::default(),
         }
     }
 }
@@ -151,6 +152,7 @@ pub struct IMapUnordered<I: Iterator, F, R> {
     jobs: Roster<Greenlet<R>>,
     /// Jobs report their ends here, by their keys.
     signal: Arc<Signal>,
+    travels: Travels,
 }
 
 impl<I, F, R> IMap<I, F, R>
@@ -191,20 +193,25 @@ where
     }
 
     /// The key of the next job that has ended.
-    fn ended(&self) -> Result<usize, ParkError> {
+    fn ended(signal: &Signal, travels: &mut Travels) -> Result<usize, ParkError> {
         struct Left<'a>(&'a Signal);
         impl Drop for Left<'_> {
             fn drop(&mut self) {
                 self.0.leave();
             }
         }
+        const JOBS: &str = "one of a pool's greenlets";
         let me = scoped::current_task();
-        let _left = Left(&self.signal);
+        let reason = match travels.go_on_here() {
+            true => WaitReason::external(JOBS),
+            false => WaitReason::local(JOBS),
+        };
+        let _left = Left(signal);
         loop {
-            if let Some(index) = self.signal.next(Some(&me)) {
+            if let Some(index) = signal.next(Some(&me)) {
                 return Ok(index);
             }
-            park::park(WaitReason::local("one of a pool's greenlets"))?;
+            park::park(reason)?;
         }
     }
 }
@@ -256,7 +263,7 @@ where
         }
         loop {
             let (oldest, job) = self.jobs.iter().next()?;
-            match self.ended() {
+            match Self::ended(&self.signal, &mut self.travels) {
                 Ok(index) => {
                     // A report may be that of a job that was given up, whose key another has now.
                     if self
