@@ -461,3 +461,43 @@ fn dropped_by_one_of_its_own_greenlets_it_ends() {
     assert!(other.join().unwrap_err().is_killed());
     assert_eq!((drops.get(), after.get()), (2, 1));
 }
+
+/// A scope waits for a child on another worker, which takes its time to be killed: the frame around the scope is left when it has.
+#[test]
+fn a_scope_is_left_when_its_child_on_another_worker_has_been_killed() {
+    let _watchdog = support::watchdog();
+    for lag in [0, 5] {
+        for _ in 0..20 / support::slowdown().min(10) {
+            let runtime = Runtime::builder().workers(2).build().unwrap();
+            let (outer, inner) = (Counter::default(), Counter::default());
+            let (guard, child_guard) = (outer.on_drop(), inner.on_drop());
+            let (began, begin) = std::sync::mpsc::channel();
+            runtime.spawn(move || {
+                let _guard = guard;
+                rustlet::scope(|scope| {
+                    scope.spawn(move || {
+                        let _guard = child_guard;
+                        struct Lag(u64);
+                        impl Drop for Lag {
+                            fn drop(&mut self) {
+                                std::thread::sleep(Duration::from_millis(self.0));
+                            }
+                        }
+                        let _lag = Lag(lag);
+                        began.send(()).unwrap();
+                        sleep(Duration::MAX);
+                    });
+                    // Until the other worker has taken it.
+                    begin.recv().unwrap();
+                    sleep(Duration::MAX);
+                });
+            });
+            while runtime.metrics().live < 2 {
+                std::thread::yield_now();
+            }
+            let unclean = runtime.shutdown(Duration::ZERO).unwrap_err();
+            assert_eq!((outer.get(), inner.get()), (1, 1), "{unclean}");
+            assert_eq!(unclean.refused, 0, "{unclean}");
+        }
+    }
+}

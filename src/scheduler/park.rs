@@ -166,7 +166,10 @@ pub(crate) fn park_uninterrupted(reason: &WaitReason) -> Result<(), ParkError> {
     if cannot_suspend_on(hub) {
         return Err(ParkError::Unwinding);
     }
-    leave_until_unparked(hub, control, reason).map_err(ParkError::Deadlock)
+    hub.uninterrupted.set(hub.uninterrupted.get() + 1);
+    let result = leave_until_unparked(hub, control, reason);
+    hub.uninterrupted.set(hub.uninterrupted.get() - 1);
+    result.map_err(ParkError::Deadlock)
 }
 
 /// Whether the running code cannot wait by suspending: it unwinds, or is called by the hub's loop.

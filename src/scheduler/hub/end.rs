@@ -6,12 +6,17 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use super::{HUB, Hub};
 use crate::coroutine;
+use crate::scheduler::driver::Wait;
 use crate::scheduler::interrupt::kill_listed;
 use crate::scheduler::stalls;
 use crate::scheduler::task::{DONE, Failure, TaskRef};
+use crate::sys::clock;
 
 /// How often a greenlet that catches its kill is resumed again at the end of its thread.
 pub(super) const LAST_ROUNDS: usize = 100;
+/// For how long frames that nothing interrupts are left to wait for greenlets of other threads, which are being killed themselves as a
+/// rule: as long as a shutdown waits for a thread.
+const PATIENCE: clock::Nanos = 1_000_000_000;
 
 impl Hub {
     /// The end of the thread: kills what lives, and abandons what refuses.
@@ -37,7 +42,9 @@ impl Hub {
     }
 
     fn kill_all(&self) {
-        for _ in 0..LAST_ROUNDS {
+        let patient_until = clock::now() + PATIENCE;
+        let mut rounds = 0;
+        while rounds < LAST_ROUNDS {
             self.drop_kept_at_once();
             if self.counters.live.get() == 0 {
                 break;
@@ -57,7 +64,18 @@ impl Hub {
             let _looping = self.looping();
             self.turn(false);
             let _ = self.between_turns(false);
+            if self.queued() == 0 && self.waits_for_others() && clock::now() < patient_until {
+                let wait = self.next_wait().unwrap_or(Wait::Forever);
+                self.block(wait.no_later(patient_until));
+            } else {
+                rounds += 1;
+            }
         }
+    }
+
+    /// Whether there is a frame that nothing interrupts, such as a scope's, and another thread may end what somebody here waits for.
+    fn waits_for_others(&self) -> bool {
+        self.uninterrupted.get() > 0 && self.externals.get() > 0
     }
 
     fn abandon_all(&self) {

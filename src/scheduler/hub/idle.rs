@@ -97,7 +97,7 @@ impl Hub {
     }
 
     /// How long there is nothing to do, unless something comes; `None` if nothing ever can.
-    fn next_wait(&self) -> Option<Wait> {
+    pub(super) fn next_wait(&self) -> Option<Wait> {
         let wait = match self.alarms.get().and_then(|alarms| alarms.next()) {
             Some(deadline) => Some(Wait::Until(deadline)),
             None => self.wait_without_timers(),
@@ -129,7 +129,7 @@ impl Hub {
     }
 
     /// Waits for a descriptor, the bell, or the deadline.
-    fn block(&self, wait: Wait) {
+    pub(super) fn block(&self, wait: Wait) {
         if let Some(worker) = self.worker() {
             let sleep = |limit: Option<clock::Nanos>| {
                 // It may sleep more than once, and timers come due.

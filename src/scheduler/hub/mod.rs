@@ -80,6 +80,8 @@ pub(crate) struct Hub {
     /// Entries that were woken in the middle of a turn, and run before the rest of it.
     urgent: UnsafeCell<RunQueue<NonNull<Body<Control>>, NonNull<Header>>>,
     current: Cell<*const Control>,
+    /// How many greenlets wait in [`super::park::park_uninterrupted`].
+    pub(super) uninterrupted: Cell<usize>,
     /// The thread's own code runs the loop. See [`Hub::is_in_loop`].
     in_loop: Cell<bool>,
     /// The control block of the code on the thread's own stack.
@@ -232,6 +234,7 @@ fn make() -> &'static Hub {
         queue: UnsafeCell::new(RunQueue::new()),
         urgent: UnsafeCell::new(RunQueue::new()),
         current: Cell::new(ptr::null()),
+        uninterrupted: Cell::new(0),
         in_loop: Cell::new(false),
         main: Control::for_main(main),
         chain: coroutine::chain(),
