@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustlet::sync::Event;
-use rustlet::{Builder, Greenlet, Runtime, park, scope, sleep};
+use rustlet::{Builder, Greenlet, Runtime, park, scope, sleep, spawn};
 
 const WORKERS: usize = 2;
 const LONG: Duration = Duration::from_secs(30);
@@ -224,4 +224,58 @@ fn what_a_child_of_a_scope_borrows_is_not_touched() {
         .for_each(|greenlet| greenlet.kill().unwrap());
     runtime.shutdown(LONG).unwrap();
     assert_eq!(dropped.load(Ordering::SeqCst), 0);
+}
+
+/// What follows an end needs a stack, and at that moment there is none: not even the one of the greenlet that ends is free. It is called later.
+#[test]
+fn links_are_called_when_there_is_a_stack_again() {
+    if support::emulated() || support::slowdown() > 1 {
+        println!("not run: the address space is the emulator's or the checker's too");
+        return;
+    }
+    let _watchdog = support::watchdog();
+    if !support::is_child() {
+        return support::child("links_are_called_when_there_is_a_stack_again")
+            .run()
+            .assert_passed();
+    }
+    let done = Arc::new(Event::new());
+    let wait = |done: &Arc<Event>| {
+        let done = done.clone();
+        move || done.wait()
+    };
+    let first = spawn(wait(&done));
+    rustlet::yield_now();
+    let before = limit(64 << 20);
+    let mut others = Vec::new();
+    let refused = loop {
+        match Builder::new().spawn(wait(&done)) {
+            Ok(other) => others.push(other),
+            Err(error) => break error,
+        }
+    };
+    let called = Arc::new(AtomicUsize::new(0));
+    let group = rustlet::Group::new();
+    group.add(&first);
+    let counts = called.clone();
+    let ending = first.handle();
+    first.then(move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    ending.kill();
+    ending.wait().unwrap();
+    assert_eq!(
+        (called.load(Ordering::SeqCst), group.len()),
+        (0, 1),
+        "{refused}"
+    );
+    done.set();
+    for other in others {
+        other.join().unwrap();
+    }
+    assert!(group.join_timeout(LONG));
+    while called.load(Ordering::SeqCst) == 0 {
+        sleep(Duration::from_millis(1));
+    }
+    setrlimit(Resource::As, before).unwrap();
 }

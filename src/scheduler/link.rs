@@ -97,10 +97,7 @@ fn spawn(task: &TaskRef, id: LinkId, added_at: &'static Location<'static>) {
             link.call(&Ended::new(ended));
         }
     };
-    if let Err(error) = hub::get().spawn_for(task, added_at, caller) {
-        // Dropped here, if here is a stack where destructors may block.
-        tracing::error!(target: "rustlet", id = task.id, %error, "a link is not called");
-    }
+    hub::get().spawn_for(task, added_at, caller);
 }
 
 /// Queues the links of `task`, which has ended just now.

@@ -131,9 +131,7 @@ pub(crate) fn hit_from_anywhere(task: &TaskRef, id: ScopeId) {
             interrupt::hit(&target, id);
         }
     };
-    if let Err(error) = hub::get().spawn_for(task, Location::caller(), messenger) {
-        tracing::error!(target: "rustlet", id = task.id, %error, "a scope is not interrupted");
-    }
+    hub::get().spawn_for(task, Location::caller(), messenger);
 }
 
 /// The error of a greenlet that panicked with `payload`, which somebody else has kept for it.

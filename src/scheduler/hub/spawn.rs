@@ -121,14 +121,14 @@ impl Hub {
     }
 
     /// Queues a greenlet for the sake of `ended`, on that one's hub; here, if that hub is no more.
-    /// The end of the thread does not kill it before it has begun.
+    /// The end of the thread does not kill it before it has begun. If there is no stack for it, `f` is called when there is one, by who drops what
+    /// got none ([`super::unrun`]).
     pub(in crate::scheduler) fn spawn_for<F>(
         &self,
         ended: &TaskRef,
         spawned_at: &'static Location<'static>,
         f: F,
-    ) -> io::Result<()>
-    where
+    ) where
         F: FnOnce() + Send + Clone + 'static,
     {
         let attributes = |shared| Attributes {
@@ -155,16 +155,18 @@ impl Hub {
             task.state.fetch_or(flags, Ordering::Relaxed);
             // SAFETY: the second reference of `new`, for the inbox instead of the queue.
             if there.push_new(unsafe { TaskRef::from_raw(queued) }) {
-                return Ok(());
+                return;
             }
         }
-        self.pool.promise(StackSize::DEFAULT)?;
+        if let Err(error) = self.pool.promise(StackSize::DEFAULT) {
+            tracing::warn!(target: "rustlet", id = ended.id, %error, "no stack for what follows an end; it comes later");
+            return self.keep_to_be_called(f);
+        }
         let (task, queued) = TaskRef::new(&self.cells, attributes(self.shared), f);
         task.state.fetch_or(DETACHED | SPARED, Ordering::Relaxed);
         self.note_spawn(&task);
         self.note_arrival();
         self.push(Work::Start(queued));
-        Ok(())
     }
 
     /// What came through the inbox: a greenlet to be started, or one that was woken or interrupted.

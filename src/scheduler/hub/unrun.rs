@@ -7,7 +7,8 @@
 //! ```
 //! A closure has what the greenlet was to work with: a connection, whose client waits. Its destructors are the program's and may block, so they
 //! need a stack, as those of a greenlet that was killed before it began. There may be none until another greenlet ends.
-//! Who joins does not wait for that: it may be the one whose end it takes.
+//! Who joins does not wait for that: it may be the one whose end it takes. What is to be called after a greenlet's end (links, groups) and gets no
+//! stack goes the same way, and is called instead of dropped: at that moment the stack of the one that ends is not free yet.
 //!
 //! While closures are kept, a hub that has nothing to do looks every 100 ms whether there is memory again. At the end
 //! of the thread its greenlets end, and there are stacks; what is left even then is leaked.
@@ -64,6 +65,25 @@ impl Hub {
         if self.unrun.no_longer_drops(task.id) {
             return; // whose closure has nothing
         }
+        self.keep(closure);
+    }
+
+    /// Has `f` called where closures are dropped.
+    #[cold]
+    pub(super) fn keep_to_be_called(&self, f: impl FnOnce() + 'static) {
+        struct CalledWhenDropped<F: FnOnce()>(Option<F>);
+        impl<F: FnOnce()> Drop for CalledWhenDropped<F> {
+            fn drop(&mut self) {
+                if let Some(f) = self.0.take() {
+                    f();
+                }
+            }
+        }
+        self.unrun.waiting.set(true);
+        self.keep(Box::new(CalledWhenDropped(Some(f))));
+    }
+
+    fn keep(&self, closure: Box<dyn Unrun>) {
         let mut kept = self.unrun.kept.borrow_mut();
         match kept.try_reserve(1) {
             Ok(()) => kept.push(closure),
