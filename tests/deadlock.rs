@@ -268,6 +268,7 @@ fn parked_after_the_last_other_thread_has_ended() {
         });
         park().unwrap();
         waker.join().unwrap();
+        support::threads_settle(1, "after it");
         park().unwrap_err().to_string()
     });
     assert!(report.starts_with("deadlock: "), "{report}");

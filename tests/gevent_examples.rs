@@ -279,10 +279,11 @@ fn threadpool() {
     let Some(stdout) = run("threadpool") else {
         return;
     };
+    // When, beside the jobs, is a matter of the machine.
+    assert!(stdout.contains("a greenlet goes on: 1\n"), "{stdout}");
     assert_lines(
         &stdout,
         &[
-            "a greenlet goes on: 1",
             "a job gave 1",
             "a job gave 4",
             "a job gave 9",

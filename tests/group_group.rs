@@ -326,6 +326,7 @@ fn killed_joiners_leave_nothing_behind() {
 fn members_of_several_threads() {
     let _watchdog = watchdog();
     let group = Group::new();
+    let spawned = std::sync::Barrier::new(3);
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
@@ -333,10 +334,12 @@ fn members_of_several_threads() {
                     group.spawn(yield_now);
                 }
                 group.spawn(|| sleep(HOUR));
+                spawned.wait();
                 group.join();
             });
         }
         threads.spawn(|| {
+            spawned.wait();
             while group.len() != 2 {
                 std::thread::yield_now();
                 group.join_timeout(Duration::from_millis(1));

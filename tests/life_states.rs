@@ -273,7 +273,11 @@ const ENDINGS: [Ending; 9] = [
 ];
 
 /// Ends greenlets in one state by each of the endings.
-fn table(make: fn(Box<dyn FnOnce() + Send>) -> Greenlet<()>, prepare: fn(), started: bool) {
+fn table(
+    make: fn(Box<dyn FnOnce() + Send>) -> Greenlet<()>,
+    prepare: fn(&Greenlet<()>),
+    started: bool,
+) {
     let _watchdog = support::watchdog();
     for ending in ENDINGS {
         let name = ending.name;
@@ -287,7 +291,7 @@ fn table(make: fn(Box<dyn FnOnce() + Send>) -> Greenlet<()>, prepare: fn(), star
         greenlet.link(move |_| {
             linked.add();
         });
-        prepare();
+        prepare(&greenlet);
         assert_eq!(runs.get(), usize::from(started), "{name}");
         assert_eq!(greenlet.is_started(), started, "{name}");
         (ending.end)(&greenlet);
@@ -319,29 +323,33 @@ fn table(make: fn(Box<dyn FnOnce() + Send>) -> Greenlet<()>, prepare: fn(), star
 
 #[test]
 fn endings_before_the_first_run() {
-    table(|f| spawn(f), || (), false);
+    table(|f| spawn(f), |_| (), false);
 }
 
 #[test]
 fn endings_before_the_time_has_come() {
-    table(|f| spawn_later(HOUR, f), || (), false);
+    table(|f| spawn_later(HOUR, f), |_| (), false);
 }
 
 #[test]
 fn endings_before_the_time_has_come_after_a_turn() {
-    table(|f| spawn_later(HOUR, f), yield_now, false);
+    table(|f| spawn_later(HOUR, f), |_| yield_now(), false);
 }
 
 #[test]
 fn endings_while_it_waits() {
-    table(|f| spawn(f), yield_now, true);
+    table(|f| spawn(f), |_| yield_now(), true);
 }
 
 #[test]
 fn endings_while_it_waits_after_a_late_start() {
     table(
         |f| spawn_later(Duration::from_millis(1), f),
-        || sleep(4 * SHORT),
+        |greenlet| {
+            while !greenlet.is_started() {
+                sleep(Duration::from_millis(1));
+            }
+        },
         true,
     );
 }

@@ -21,7 +21,8 @@ fn pair() -> (TcpStream, TcpStream) {
 
 /// An address of loopback that nobody listens on.
 fn refusing() -> SocketAddr {
-    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // No other test is given a port of this one.
+    let listener = net::TcpListener::bind("127.0.0.2:0").unwrap();
     listener.local_addr().unwrap()
 }
 

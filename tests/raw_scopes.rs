@@ -138,7 +138,7 @@ fn a_greenlet_that_is_left_inside_of_one_by_a_drop_does_no_harm() {
                 leaves.switch(());
                 assert!(leaves.dead());
             }
-            timeout(HOUR, || scribble())
+            timeout(HOUR, scribble)
         });
         all_is_well();
         leaves

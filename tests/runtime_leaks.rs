@@ -16,7 +16,8 @@ fn life(round: usize, drops: &Counter) {
     runtime.run(move || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let server = spawn(move || {
+        // On both workers: in each round both take what they need for waiting.
+        let server = spawn_on(0, move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut byte = [0];
             stream.read_exact(&mut byte).unwrap();

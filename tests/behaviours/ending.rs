@@ -91,7 +91,9 @@ fn b13_a_deadlock_is_told_to_the_threads_own_code() {
             drop(locks[other].lock());
         })
     });
-    sleep(SHORT);
+    let timer = rustlet::spawn(|| sleep(HOUR));
+    yield_now();
+    yield_now();
     let is_member = |id| ring.iter().any(|greenlet| greenlet.id() == id);
     let found = inspect::deadlocks();
     assert!(
@@ -102,6 +104,7 @@ fn b13_a_deadlock_is_told_to_the_threads_own_code() {
     for greenlet in &ring {
         greenlet.kill().unwrap();
     }
+    timer.kill().unwrap();
 }
 
 #[test]

@@ -473,8 +473,14 @@ impl Drop for OnDrop {
 pub(crate) fn tcp_pair<S: From<TcpStream>>() -> (S, S) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listen on loopback");
     let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
-    let (server, _) = listener.accept().expect("accept");
-    (client.into(), server.into())
+    // Another test may connect to a port that was its own until just now.
+    let ours = client.local_addr().expect("an address");
+    loop {
+        let (server, peer) = listener.accept().expect("accept");
+        if peer == ours {
+            return (client.into(), server.into());
+        }
+    }
 }
 
 /// A listener with a full backlog: connecting to it neither succeeds nor fails for a second or

@@ -15,8 +15,8 @@ use crate::sys::clock;
 /// How often a greenlet that catches its kill is resumed again at the end of its thread.
 pub(super) const LAST_ROUNDS: usize = 100;
 /// For how long frames that nothing interrupts are left to wait for greenlets of other threads, which are being killed themselves as a
-/// rule: as long as a shutdown waits for a thread.
-const PATIENCE: clock::Nanos = 1_000_000_000;
+/// rule: half as long as a shutdown waits for a thread.
+const PATIENCE: clock::Nanos = 500_000_000;
 
 impl Hub {
     /// The end of the thread: kills what lives, and abandons what refuses.

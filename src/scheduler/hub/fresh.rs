@@ -97,8 +97,11 @@ impl Hub {
                 Ok(task)
             }
             _ => {
-                let (task, queued) =
-                    self.new_task(heritage, name, size, measure, borrows, spawned_at, f)?;
+                let attributes = Attributes {
+                    borrows,
+                    ..self.attributes(name, size, measure, Some(self.shared), spawned_at)
+                };
+                let (task, queued) = self.new_task(heritage, attributes, f)?;
                 self.push(Work::Start(queued));
                 Ok(task)
             }

@@ -88,7 +88,11 @@ impl Hub {
             return Ok(());
         }
         let Some(wait) = self.next_wait() else {
-            return Err(self.deadlock());
+            // Since the look at the inbox the last of the other threads may have woken somebody, and ended.
+            return match self.shared.is_empty() {
+                true => Err(self.deadlock()),
+                false => Ok(()),
+            };
         };
         // SAFETY: as in `push`.
         unsafe { (*self.queue.get()).shrink() };

@@ -40,8 +40,9 @@ impl Hub {
         F: FnOnce() -> T,
     {
         let size = size.unwrap_or(self.size.get());
-        let (task, queued) =
-            self.new_task(self.heritage(), name, size, measure, false, spawned_at, f)?;
+        let heritage = self.heritage();
+        let attributes = self.attributes(name, size, measure, Some(self.shared), spawned_at);
+        let (task, queued) = self.new_task(heritage, attributes, f)?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -55,15 +56,12 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(
-            self.heritage(),
-            None,
-            self.size.get(),
-            false,
-            true,
-            spawned_at,
-            f,
-        )?;
+        let heritage = self.heritage();
+        let attributes = Attributes {
+            borrows: true,
+            ..self.attributes(None, self.size.get(), false, Some(self.shared), spawned_at)
+        };
+        let (task, queued) = self.new_task(heritage, attributes, f)?;
         self.push(Work::Start(queued));
         Ok(task)
     }
@@ -79,15 +77,10 @@ impl Hub {
     where
         F: FnOnce() -> T,
     {
-        let (task, queued) = self.new_task(
-            self.heritage(),
-            None,
-            self.size.get(),
-            false,
-            false,
-            spawned_at,
-            f,
-        )?;
+        let heritage = self.heritage();
+        let attributes =
+            self.attributes(None, self.size.get(), false, Some(self.shared), spawned_at);
+        let (task, queued) = self.new_task(heritage, attributes, f)?;
         // SAFETY: the second reference of `new`, kept in the table instead of the queue.
         let delayed = unsafe { TaskRef::from_raw(queued) };
         let alarm = arm(task.id);
@@ -202,24 +195,18 @@ impl Hub {
         }
     }
 
+    /// A task of this hub, with a promise of a stack.
+    #[inline(always)]
     pub(super) fn new_task<F, T>(
         &self,
         heritage: Heritage,
-        name: Option<Box<str>>,
-        size: StackSize,
-        measure: bool,
-        borrows: bool,
-        spawned_at: &'static Location<'static>,
+        attributes: Attributes,
         f: F,
     ) -> io::Result<(TaskRef, NonNull<Header>)>
     where
         F: FnOnce() -> T,
     {
-        self.pool.promise(size)?;
-        let attributes = Attributes {
-            borrows,
-            ..self.attributes(name, size, measure, Some(self.shared), spawned_at)
-        };
+        self.pool.promise(attributes.size)?;
         let (task, queued) = TaskRef::new(&self.cells, attributes, f);
         heritage.give_to(&task);
         self.note_spawn(&task);
