@@ -155,7 +155,7 @@ impl Scope {
 
     /// Leaves the list.
     fn unlink(&self) {
-        // SAFETY: what points at an entered scope is the control block of a greenlet that has not ended (`orphan`) or another
+        // SAFETY: what points at an entered scope is the control block of a greenlet that has not ended (`orphan_scopes`) or another
         // entered scope, whose frame lives.
         let Some(link) = (unsafe { self.link.get().as_ref() }) else {
             return;

@@ -36,6 +36,7 @@ impl Hub {
         self.abandon_all();
         self.withdraw();
         self.leak_kept();
+        self.main.orphan_scopes();
         // Handles to the thread's own code may outlive it.
         self.main.task.state.fetch_or(DONE, Ordering::AcqRel);
         self.main.task.control.set(ptr::null());

@@ -189,6 +189,8 @@ impl Hub {
             self.counters.turns.add(1);
             match fresh.into_kind() {
                 Kind::Greenlet(task) => {
+                    // If it gets no stack, that is told from here.
+                    self.between_greenlets();
                     if let Some(task) = self.adopt(task) {
                         frame.run(Work::Start(task.into_raw()));
                     }

@@ -57,7 +57,7 @@ impl Hub {
 
     /// No greenlet runs, though the loop goes on: what is called now is not part of the one that ran last.
     #[inline(always)]
-    fn between_greenlets(&self) {
+    pub(super) fn between_greenlets(&self) {
         self.current.set(&raw const self.main);
         // SAFETY: the hub's own thread's; there is a `Frame`, and what it resumed last has suspended or ended.
         unsafe { coroutine::loop_runs(self.chain) };
