@@ -208,7 +208,7 @@ fn stop_waits_for_answers_then_kills() {
     }
     let stopping = {
         let server = server.clone();
-        spawn(move || server.stop(WHILE * 4))
+        spawn(move || server.stop(Duration::from_secs(2) * support::slowdown()))
     };
     yield_now();
     assert!(server.is_closed());

@@ -295,7 +295,7 @@ fn limits_hold_for_all_workers_together() {
                 })
                 .unwrap();
             let clients = Vec::from_iter((0..CLIENTS).map(|_| client(server.local_addr())));
-            while server.connections() < MOST {
+            while server.connections() < MOST || most.load(Ordering::SeqCst) < MOST {
                 thread::yield_now();
             }
             thread::sleep(WHILE);

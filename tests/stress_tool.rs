@@ -54,7 +54,7 @@ fn a_fault_is_told_with_its_step_and_how_to_see_it_again() {
         words.extend(["--steps", "5"]);
         if fault == "fault-hang" {
             // The slowdown does not multiply what is asked for.
-            words.extend(["--hang", "2"]);
+            words.extend(["--hang", "5"]);
         }
         let output = tool(&words);
         let text = out(&output);

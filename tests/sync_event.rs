@@ -140,7 +140,10 @@ fn across_threads() {
 fn clear_look_wait_misses_nothing() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     const ITEMS: usize = 20_000;
+    // Where every item costs a slice of somebody else's, as many as there is time for.
+    const OVER: usize = usize::MAX;
     let _watchdog = support::watchdog();
+    let end = Instant::now() + Duration::from_secs(15);
     let shared = Arc::new((Event::new(), AtomicUsize::new(0), AtomicUsize::new(0)));
     let theirs = shared.clone();
     let producer = std::thread::spawn(move || {
@@ -155,10 +158,17 @@ fn clear_look_wait_misses_nothing() {
             while taken.load(Ordering::Relaxed) < item {
                 std::thread::yield_now();
             }
+            if taken.load(Ordering::Relaxed) == OVER {
+                break;
+            }
         }
     });
     let (event, made, taken) = &*shared;
     for item in 1..=ITEMS {
+        if Instant::now() > end {
+            taken.store(OVER, Ordering::Relaxed);
+            break;
+        }
         while made.load(Ordering::Relaxed) < item {
             event.wait();
             event.clear();

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustlet::sync::{Barrier, Event, Mutex, PoisonError, ReentrantMutex, RwLock, Semaphore};
 use rustlet::{Greenlet, Handle, spawn, timeout, yield_now};
@@ -266,7 +266,10 @@ fn events_in_a_ring() {
 #[test]
 fn a_set_at_the_moment_of_the_wait_is_not_missed() {
     const ROUNDS: usize = 20_000;
+    // Where every round costs a slice of somebody else's, as many as there is time for.
+    const OVER: usize = usize::MAX;
     let _watchdog = support::watchdog();
+    let end = Instant::now() + Duration::from_secs(15);
     let shared = Arc::new((Event::new(), AtomicUsize::new(0), AtomicUsize::new(0)));
     // So that both threads run when it matters, on processors that are free.
     let meet = |place: &AtomicUsize, round: usize| {
@@ -283,10 +286,17 @@ fn a_set_at_the_moment_of_the_wait_is_not_missed() {
         for round in 1..=ROUNDS {
             theirs.1.store(round, Ordering::Release);
             meet(&theirs.2, round);
+            if theirs.2.load(Ordering::Acquire) == OVER {
+                break;
+            }
             theirs.0.set();
         }
     });
     for round in 1..=ROUNDS {
+        if Instant::now() > end {
+            shared.2.store(OVER, Ordering::Release);
+            break;
+        }
         meet(&shared.1, round);
         shared.2.store(round, Ordering::Release);
         // It takes some hundred nanoseconds until the setter sees that.

@@ -380,6 +380,9 @@ fn signals_do_not_disturb() {
     });
     let target = receive.recv().unwrap();
     let writer = thread::spawn(move || {
+        while signals::count() == 0 {
+            thread::yield_now();
+        }
         for _ in 0..100 {
             theirs.write_all(b"some bytes").unwrap();
             thread::yield_now();
