@@ -304,6 +304,10 @@ fn an_iterator_may_pass_from_thread_to_thread() {
         there.join().unwrap()
     }
     assert!(passed_on(iwait([after(1), after(100)])).is_some());
+    // What it has waited for here is nothing: the first has ended.
+    let ended = after(0);
+    ended.wait().unwrap();
+    assert!(passed_on(iwait([ended, after(100)])).is_some());
     assert!(passed_on(rustlet::as_completed([after(1), after(100)])).is_some());
     let wait = |millis| sleep(Duration::from_millis(millis));
     let pool = rustlet::Pool::new(2);

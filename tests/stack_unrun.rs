@@ -259,6 +259,20 @@ fn links_are_called_when_there_is_a_stack_again() {
     group.add(&first);
     let counts = called.clone();
     let ending = first.handle();
+    // In their order, and one that waits for a later one does not hold that up.
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let last_ran = Arc::new(Event::new());
+    for nth in 0..4 {
+        let (order, last_ran) = (order.clone(), last_ran.clone());
+        ending.link(move |_| {
+            order.lock().unwrap().push(nth);
+            match nth {
+                1 => last_ran.wait(),
+                3 => last_ran.set(),
+                _ => {}
+            }
+        });
+    }
     first.then(move |_| {
         counts.fetch_add(1, Ordering::SeqCst);
     });
@@ -277,5 +291,6 @@ fn links_are_called_when_there_is_a_stack_again() {
     while called.load(Ordering::SeqCst) == 0 {
         sleep(Duration::from_millis(1));
     }
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
     setrlimit(Resource::As, before).unwrap();
 }

@@ -30,8 +30,7 @@ use super::task::{Failure, TaskRef};
 /// # Safety
 /// What `f` and `T` borrow stays borrowed until the greenlet is [done](super::task::Header::is_done), or, if it is done
 /// earlier, until the handle is gone. The handle must not be dropped before the greenlet is done, unless
-/// dropping a `T` touches nothing that is borrowed: the greenlet then drops its value itself, *after* it is
-/// done.
+/// dropping a `T` touches nothing that is borrowed: should that happen at the very end of the greenlet, the value is dropped when it is done.
 #[track_caller]
 pub(crate) unsafe fn spawn_borrowing<F, T>(f: F) -> io::Result<Greenlet<T>>
 where

@@ -121,6 +121,8 @@ impl<W: Waitable> IWait<W> {
 
     /// Registers with everything.
     fn begin(&mut self) {
+        // What is of another thread is said of this one.
+        self.travels.go_on_here();
         let mut external = false;
         for (index, place) in self.places.iter_mut().enumerate() {
             let place = place.as_mut().expect("nothing has been yielded");

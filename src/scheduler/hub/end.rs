@@ -22,13 +22,13 @@ impl Hub {
     /// The end of the thread: kills what lives, and abandons what refuses.
     fn end(&self) {
         self.leave_team();
-        self.kill_all();
+        self.kill_all(clock::now() + PATIENCE);
         let refusing = self.counters.live.get();
         // SAFETY: the hub's thread.
         unsafe { self.main.task.drop_belongings() };
         self.shared.close(|task| self.admit(task));
         if self.counters.live.get() > refusing {
-            self.kill_all(); // who came meanwhile
+            self.kill_all(0); // who came meanwhile; no other thread can wake anybody here any more
         }
         self.abandon_all();
         // The links of those; a link that waits is abandoned as well.
@@ -42,8 +42,8 @@ impl Hub {
         self.main.task.control.set(ptr::null());
     }
 
-    fn kill_all(&self) {
-        let patient_until = clock::now() + PATIENCE;
+    /// Until `patient_until`, frames that nothing interrupts are left to wait for others.
+    fn kill_all(&self, patient_until: clock::Nanos) {
         let mut rounds = 0;
         while rounds < LAST_ROUNDS {
             self.drop_kept_at_once();
@@ -80,6 +80,7 @@ impl Hub {
     }
 
     fn abandon_all(&self) {
+        let _looping = self.looping();
         self.hasten_all();
         let mut abandoned = Vec::new();
         self.list

@@ -252,7 +252,7 @@ impl Hub {
     fn new_runner(&self, worker: &Worker) {
         let location = Location::caller();
         let name = Some("futures".into());
-        match self.spawn(name, None, false, location, run_futures) {
+        match self.spawn_own(name, location, run_futures) {
             Ok(task) => {
                 self.counters.runners.add(1);
                 task.detach();

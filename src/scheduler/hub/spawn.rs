@@ -47,6 +47,20 @@ impl Hub {
         Ok(task)
     }
 
+    /// As [`Hub::spawn`], for greenlets of the library's own, which the hub's loop may spawn: they inherit nothing, as cloning is the user's code.
+    pub(super) fn spawn_own(
+        &self,
+        name: Option<Box<str>>,
+        spawned_at: &'static Location<'static>,
+        f: fn(),
+    ) -> io::Result<TaskRef> {
+        let size = self.size.get();
+        let attributes = self.attributes(name, size, false, Some(self.shared), spawned_at);
+        let (task, queued) = self.new_task(Heritage::default(), attributes, f)?;
+        self.push(Work::Start(queued));
+        Ok(task)
+    }
+
     /// As [`Hub::spawn`], for a closure that may borrow what is gone when the greenlet is done.
     pub(in crate::scheduler) fn spawn_borrowing<F, T>(
         &self,

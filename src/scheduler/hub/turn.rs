@@ -130,18 +130,19 @@ impl Hub {
     /// At the very end: starts what is [`SPARED`](crate::scheduler::task::SPARED), resumes nothing, and gives
     /// the rest to `abandon`.
     pub(super) fn start_spared(&self, abandon: impl Fn(&TaskRef)) {
+        let _looping = self.looping();
         let mut frame = Frame::new(self);
         while let Some(work) = self.pop() {
-            match work {
-                Work::Start(task) => {
-                    // SAFETY: the entry's reference, which stays with it.
-                    let header = unsafe { task.as_ref() };
-                    if header.is_spared() {
-                        frame.run(work);
-                    }
+            if let Work::Start(task) = work {
+                // SAFETY: the entry's reference, which stays with it.
+                let header = unsafe { task.as_ref() };
+                if header.is_spared() {
+                    frame.run(work);
+                    self.between_greenlets();
+                    continue;
                 }
-                _ => work.with_task(&abandon),
             }
+            work.with_task(&abandon);
         }
     }
 

@@ -17,6 +17,7 @@ use core::cell::{Cell, RefCell};
 use core::mem;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
+use std::collections::VecDeque;
 
 use super::Hub;
 use crate::scheduler::driver::Wait;
@@ -31,7 +32,7 @@ const RETRY: clock::Nanos = 100_000_000;
 
 #[derive(Default)]
 pub(super) struct Closures {
-    kept: RefCell<Vec<Box<dyn Unrun>>>,
+    kept: RefCell<VecDeque<Box<dyn Unrun>>>,
     /// There are some, and no greenlet is about to drop them.
     waiting: Cell<bool>,
     /// The numbers of the greenlets that drop them: one, unless it is held up.
@@ -86,7 +87,7 @@ impl Hub {
     fn keep(&self, closure: Box<dyn Unrun>) {
         let mut kept = self.unrun.kept.borrow_mut();
         match kept.try_reserve(1) {
-            Ok(()) => kept.push(closure),
+            Ok(()) => kept.push_back(closure),
             Err(_) => mem::forget(closure),
         }
     }
@@ -110,7 +111,7 @@ impl Hub {
 
     fn spawn_dropper(&self) {
         let name = Some("closures that got no stack".into());
-        if let Ok(task) = self.spawn(name, None, false, Location::caller(), drop_all) {
+        if let Ok(task) = self.spawn_own(name, Location::caller(), drop_all) {
             task.state.fetch_or(SPARED, Ordering::Relaxed);
             self.unrun.droppers.borrow_mut().push(task.id);
             self.unrun.waiting.set(false);
@@ -145,7 +146,7 @@ impl Hub {
     }
 }
 
-/// The greenlet that drops closures. Should one of them unwind, another greenlet does the rest.
+/// The greenlet that drops closures, the oldest first. Should one of them unwind, another greenlet does the rest.
 fn drop_all() {
     struct End(&'static Hub);
     impl Drop for End {
@@ -158,10 +159,12 @@ fn drop_all() {
     let hub = super::get();
     let _end = End(hub);
     loop {
-        let next = hub.unrun.kept.borrow_mut().pop();
-        match next {
-            Some(closure) => drop(closure),
-            None => return,
-        }
+        let Some(closure) = hub.unrun.kept.borrow_mut().pop_front() else {
+            return;
+        };
+        // Should this one wait, another greenlet does the rest.
+        let rest = !hub.unrun.kept.borrow().is_empty();
+        hub.unrun.waiting.set(rest);
+        drop(closure);
     }
 }
