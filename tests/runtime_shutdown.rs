@@ -523,8 +523,8 @@ fn a_scope_is_left_when_its_child_on_another_worker_has_been_killed() {
         unclean.refused == 0 && (outer.get(), inner.get()) == (1, 1)
     };
     let _watchdog = watchdog();
-    for lag in [0, 5] {
-        for round in 0..20 / support::slowdown().min(10) {
+    for lag in [0, 100] {
+        for round in 0..4 {
             // A worker that gets no processor for half a second is not waited for.
             assert!((0..4).any(|_| end(lag)), "{lag} ms, round {round}");
         }
