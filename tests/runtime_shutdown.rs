@@ -502,6 +502,7 @@ fn a_scope_is_left_when_its_child_on_another_worker_has_been_killed() {
         let (outer, inner) = (Counter::default(), Counter::default());
         let (guard, child_guard) = (outer.on_drop(), inner.on_drop());
         let (began, begin) = std::sync::mpsc::channel();
+        let (waits, waiting) = std::sync::mpsc::channel();
         runtime.spawn(move || {
             let _guard = guard;
             rustlet::scope(|scope| {
@@ -513,12 +514,11 @@ fn a_scope_is_left_when_its_child_on_another_worker_has_been_killed() {
                 });
                 // Until the other worker has taken it.
                 begin.recv().unwrap();
+                waits.send(()).unwrap();
                 sleep(Duration::MAX);
             });
         });
-        while runtime.metrics().live < 2 {
-            std::thread::yield_now();
-        }
+        waiting.recv().unwrap();
         let unclean = runtime.shutdown(Duration::ZERO).unwrap_err();
         unclean.refused == 0 && (outer.get(), inner.get()) == (1, 1)
     };
