@@ -270,8 +270,16 @@ impl Control {
 
 impl Control {
     /// The greenlet has ended, and its control block goes: scopes of raw greenlets that were left inside of one lose their list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn orphan_scopes(&self) {
+        if !self.scope.get().is_null() {
+            self.orphan_some();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn orphan_some(&self) {
         let mut scope = self.scope.get();
         while !scope.is_null() {
             // SAFETY: as in `raise`.
