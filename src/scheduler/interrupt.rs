@@ -266,9 +266,7 @@ impl Control {
         self.set_interrupted(pending);
         pending
     }
-}
 
-impl Control {
     /// The greenlet has ended, and its control block goes: scopes of raw greenlets that were left inside of one lose their list.
     #[inline(always)]
     pub(super) fn orphan_scopes(&self) {

@@ -175,7 +175,7 @@ pub(crate) fn park_uninterrupted(reason: &WaitReason) -> Result<(), ParkError> {
 /// Whether the running code cannot wait by suspending: it unwinds, or is called by the hub's loop.
 #[inline(never)]
 pub(crate) fn cannot_suspend() -> bool {
-    std::thread::panicking() || hub::existing_inlined().is_some_and(Hub::is_in_loop)
+    hub::existing_inlined().map_or_else(std::thread::panicking, cannot_suspend_on)
 }
 
 fn cannot_suspend_on(hub: &Hub) -> bool {
